@@ -118,6 +118,13 @@ class Server:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://relayd@/{database}?host={self.folder}"
 
+    def set(self, name: str, value: str) -> None:
+        """Change a setting of the running server."""
+        self.run(f"ALTER SYSTEM SET {name} = {value}")
+        self.run("SELECT pg_reload_conf()")
+        while self.run(f"SHOW {name}").strip() != value:
+            pass
+
     def run(self, sql: str, database: str = "postgres") -> str:
         """Run statements by psql; return what it prints."""
         assert PROGRAMS is not None

@@ -49,6 +49,7 @@ class Age:
         What is written afterwards is of the new clock, and must not be moved.
         """
         if self._has_begun and abs(self._ahead_now() - self._ahead) >= _IS_SET:
+            await db.begin()
             await self.watch(db)
 
     async def watch(self, db: Session, *, only_back: bool = False) -> None:

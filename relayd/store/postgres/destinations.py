@@ -2,18 +2,30 @@
 
 Instants are milliseconds of the wall clock.
 
-Invariant: `due_at` of a destination is never later than its first due recipient, or the end of its pause.
+Invariant: `due_at` of a destination is never later than its first due recipient, or the end of its pause. Who puts
+mail there lowers it, and who takes some raises it; neither sees what the other has not committed. So each looks once
+more behind its commit, and whatever the order of the two commits, one of them sees the other.
 """
 
 from collections.abc import Collection, Mapping
 
 from relayd.store.postgres.line import Row, Session
 
-_TOUCH = (
-    "INSERT INTO destination AS d (key, due_at)"
-    " SELECT key, due_at FROM unnest($1::text[], $2::bigint[]) AS w (key, due_at) ORDER BY key"
+# For `w (key, due_at)`. A destination whose time is early enough is not locked: many put mail there at once.
+LOWERED = (
+    "u AS (UPDATE destination d SET due_at = greatest(d.paused_until, w.due_at) FROM w WHERE d.key = w.key"
+    " AND (d.due_at IS NULL OR d.due_at > greatest(d.paused_until, w.due_at))),"
+    " i AS (INSERT INTO destination AS d (key, due_at) SELECT key, due_at FROM w"
+    " WHERE NOT EXISTS (SELECT 1 FROM destination t WHERE t.key = w.key) ORDER BY key"
     " ON CONFLICT (key) DO UPDATE SET due_at = greatest(d.paused_until, excluded.due_at)"
-    " WHERE d.due_at IS NULL OR d.due_at > greatest(d.paused_until, excluded.due_at)"
+    " WHERE d.due_at IS NULL OR d.due_at > greatest(d.paused_until, excluded.due_at))"
+)
+_TOUCH = f"WITH w AS (SELECT * FROM unnest($1::text[], $2::bigint[]) AS w (key, due_at) ORDER BY 1), {LOWERED} SELECT 1"  # noqa: S608 -- constants
+_WAITING = (
+    "WITH w AS (SELECT k.key, (SELECT min(next_attempt_at) FROM queue WHERE destination = k.key"
+    " AND state = 'queued' AND slot IS NULL) AS due_at FROM {keys}),"
+    " u AS (UPDATE destination d SET due_at = greatest(d.paused_until, w.due_at) FROM w WHERE d.key = w.key"
+    " AND w.due_at IS NOT NULL AND (d.due_at IS NULL OR d.due_at > greatest(d.paused_until, w.due_at))) SELECT 1"
 )
 _REFRESH = (
     "UPDATE destination SET due_at = (SELECT greatest(min(next_attempt_at), paused_until)"
@@ -26,12 +38,32 @@ _PAGE = 500  # destinations read at once
 async def touch(db: Session, due: Mapping[str, int]) -> None:
     """Note that recipients of destinations become due at those instants."""
     if due:
-        await db.execute(_TOUCH, list(due), list(due.values()))
+        await db.fetch(_TOUCH, list(due), list(due.values()))
+        touch_again(db, due)
+
+
+def touch_again(db: Session, due: Mapping[str, int]) -> None:
+    """Note the same once more behind the commit."""
+
+    async def again(db: Session) -> None:
+        await db.fetch(_TOUCH, list(due), list(due.values()))
+
+    db.afterwards.append(again)
 
 
 async def refresh(db: Session, *destinations: str) -> None:
     """Set the due time of destinations anew from their recipients."""
     await db.execute(_REFRESH, sorted(destinations))
+
+    async def again(db: Session) -> None:
+        await db.fetch(_WAITING.format(keys="unnest($1::text[]) AS k (key)"), sorted(destinations))
+
+    db.afterwards.append(again)
+
+
+async def recount(db: Session) -> None:
+    """Lower the due time of all destinations to that of their recipients: a worker died, perhaps before its second look."""
+    await db.fetch(_WAITING.format(keys="(SELECT DISTINCT destination AS key FROM queue) AS k"))
 
 
 async def pause(db: Session, destination: str, until: int, *, why: str = "") -> None:

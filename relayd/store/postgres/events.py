@@ -18,6 +18,9 @@ IN_A_TRANSACTION = 1 << 16  # events; so numbers stay below 2^53 for 10^11 trans
 SEEN = f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint * {IN_A_TRANSACTION})"
 """No event of a transaction that is still under way has a number below."""
 
+NUMBER = f"pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n.n"
+"""The number of an event, of which `n.n` says the which of its transaction it is."""
+
 _RECORD = (
     f"INSERT INTO event SELECT pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n, m, r, at, kind, detail"  # noqa: S608 -- constants
     " FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[])"

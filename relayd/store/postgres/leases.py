@@ -35,6 +35,13 @@ _FREE_UNCOUNTED = (
     " WHERE slot = $2 AND {allowed} RETURNING destination"
 )
 
+# What is leased under no present epoch: nobody has it, and no claim would find it.
+_FREE_LOST = (
+    "UPDATE queue q SET slot = NULL, epoch = NULL, next_attempt_at = $1,"
+    " possible_duplicate = greatest(possible_duplicate, 1) WHERE q.slot > 0 AND {allowed} AND NOT EXISTS"
+    " (SELECT 1 FROM slot s WHERE s.id = q.slot AND s.epoch = q.epoch AND s.worker IS NOT NULL) RETURNING destination"
+)
+
 
 async def acquire(
     db: Session, destination: str, worker: int, *, width: int, at: Moment, lease_for: int
@@ -101,13 +108,18 @@ async def abandon(db: Session, slot: int, *, now: int) -> int:
 
 
 async def abandon_ended(db: Session, *, at: Moment) -> int:
-    """Free all slots whose lease ended; return how many recipients that freed."""
+    """Free all slots whose lease ended, and what is leased to nobody; return how many recipients that freed."""
     ended = await db.fetch(
         f"SELECT id FROM slot WHERE worker IS NOT NULL AND lease_ends_at <= {_AT}"  # noqa: S608 -- constants
         " ORDER BY id FOR UPDATE SKIP LOCKED",
         at.lease_at,
     )
-    return sum([await abandon(db, slot, now=at.now) for (slot,) in ended])
+    freed = sum([await abandon(db, slot, now=at.now) for (slot,) in ended])
+    lost = await db.fetch(_with_guard(_FREE_LOST), at.now)
+    await destinations.touch(db, {destination: at.now for (destination,) in lost})
+    if ended or lost:
+        await destinations.recount(db)
+    return freed + len(lost)
 
 
 async def extend(

@@ -8,20 +8,29 @@ Only this module knows the library and its errors.
 """
 
 import asyncio
+import secrets
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Generic, TypeVar
 
 import asyncpg
 
 from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable, TookTooLong
 from relayd.store.postgres.address import arguments
 from relayd.store.postgres.reach import Reach
+from relayd.store.postgres.session import Operation, Row, Session
+from relayd.store.postgres.unknown import Backend, ConnectionLost, Unknown, resolve
+
+__all__ = ["READS", "WRITES", "Line", "Operation", "Row", "Session", "ask_once", "translate"]
 
 T = TypeVar("T")
-Row = tuple[Any, ...]
 
 _TRIES = 5  # of an operation that met another one: deadlock, serialization
+_CONNECTS_WITHIN = 5.0  # seconds
+_WAITS, _WAITS_AT_MOST = 0.1, 5.0  # seconds between two tries to connect
+_BACKEND = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
 WRITES: Mapping[str, str] = {
     "synchronous_commit": "on",
@@ -41,49 +50,13 @@ READS: Mapping[str, str] = {_READ_ONLY: "on", "jit": "off"}
 """Settings of a session that only asks."""
 
 
-class Session:
-    """A connection inside one transaction, as operations see it. Parameters are $1, $2 and so on."""
-
-    def __init__(self, connection: "asyncpg.Connection[Any]") -> None:
-        self._connection = connection
-        self.events = 0  # recorded in this transaction: `relayd.store.postgres.events`
-
-    async def fetch(self, sql: str, *args: Any) -> list[Row]:
-        """Return the rows, as the SQL has them."""
-        return [tuple(row) for row in await self._connection.fetch(sql, *args)]
-
-    async def value(self, sql: str, *args: Any) -> Any:
-        """Return the first column of the first row; None without one."""
-        return await self._connection.fetchval(sql, *args)
-
-    async def execute(self, sql: str, *args: Any) -> int:
-        """Return how many rows were written."""
-        told = await self._connection.execute(sql, *args)
-        last = told.rpartition(" ")[2]
-        return int(last) if last.isdigit() else 0
-
-    async def many(self, sql: str, rows: Iterable[Row]) -> None:
-        """Run a statement for each row of parameters."""
-        await self._connection.executemany(sql, list(rows))
-
-    async def listen(self, channel: str, heard: Callable[..., None]) -> None:
-        """From this transaction's end, have `heard` called with what comes on a channel; the last argument is the text.
-
-        For as long as the connection lasts. Again on the same one, it changes nothing.
-        """
-        await self._connection.add_listener(channel, heard)
-
-    async def script(self, sql: str) -> None:
-        """Run several statements, without parameters."""
-        await self._connection.execute(sql)
-
-
-Operation = Callable[[Session], Awaitable[T]]
-
-
-class _Waiting(NamedTuple):
-    operation: Operation[Any]
-    done: "asyncio.Future[Any]"
+@dataclass(frozen=True, slots=True)
+class _Job(Generic[T]):
+    operation: Operation[T]
+    done: "asyncio.Future[T]"
+    is_one: bool
+    happened: Operation[T | None] | None
+    again: bool
 
 
 class Line:
@@ -96,29 +69,50 @@ class Line:
         settings: Mapping[str, str],
         *,
         first: Operation[None] | None = None,
+        greet: Operation[None] | None = None,
         reach: Reach | None = None,
     ) -> None:
-        """`name` is what the server's own lists show. `first` is run at the beginning of each transaction.
+        """`name` is what the server's own lists show.
 
-        `reach` is told whether the server could be reached.
+        `first` is run ahead of each operation, `greet` on each new connection. `reach` is told
+        whether the server could be reached.
         """
-        self._reach = Reach() if reach is None else reach
         self._url = url
         self._settings = {**settings, "application_name": name}
+        self._reach = Reach() if reach is None else reach
         self._first = first
-        self._waiting: deque[_Waiting] = deque()
+        self._greet = greet
+        self._waiting: deque[_Job[Any]] = deque()
         self._connection: asyncpg.Connection[Any] | None = None
+        self._backend: Backend = (0, "")
+        self._warned = False  # by the server, since the last statement began
         self._task: asyncio.Task[None] | None = None
+        self._pause, self._next_try, self._why = 0.0, 0.0, ""
 
-    def submit(self, operation: Operation[T]) -> "asyncio.Future[T]":
+    @property
+    def is_busy(self) -> bool:
+        return bool(self._waiting) or (self._task is not None and not self._task.done())
+
+    def submit(
+        self,
+        operation: Operation[T],
+        *,
+        is_one: bool = False,
+        happened: Operation[T | None] | None = None,
+        again: bool = True,
+    ) -> "asyncio.Future[T]":
         """Run the operation in one transaction, behind what was submitted before.
 
-        The future is done when it is durable. It raises StoreUnavailable or StoreFull when nothing was written,
-        CommitUnknown when nobody knows, and what the operation raises, which writes nothing.
+        `is_one`: it is one statement, or begins the transaction itself. The future is done when it is durable. It
+        raises StoreUnavailable or StoreFull when nothing was written, CommitUnknown when nobody knows, and what the
+        operation raises, which writes nothing.
+
+        Where a connection was lost in a commit, `happened` finds out on another one: what the operation gave, or
+        None. What did not happen is done `again`, or else StoreUnavailable. What cannot be found out and must not be
+        done again is CommitUnknown.
         """
-        loop = asyncio.get_running_loop()
-        done: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Waiting(operation, done))
+        done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+        self._waiting.append(_Job(operation, done, is_one, happened, again))
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._work())
         return done
@@ -133,61 +127,142 @@ class Line:
 
     async def _work(self) -> None:
         while self._waiting:
-            operation, done = self._waiting.popleft()
+            job = self._waiting.popleft()
             try:
-                result = await self._carry_out(operation)
+                result = await self._carry_out(job)
             except Exception as exc:  # noqa: BLE001 -- whatever it is, the one who asked is told
-                _tell(done, exc)
+                if not job.done.done():
+                    job.done.set_exception(exc)
             else:
-                if not done.done():
-                    done.set_result(result)
+                if not job.done.done():
+                    job.done.set_result(result)
 
-    async def _carry_out(self, operation: Operation[T]) -> T:
-        for _ in range(_TRIES - 1):
+    async def _carry_out(self, job: _Job[T]) -> T:
+        for is_last in (*[False] * (_TRIES - 1), True):
             try:
-                return await self._run(operation)
-            except (asyncpg.DeadlockDetectedError, asyncpg.SerializationError):
-                continue
-            except _ERRORS as exc:
-                raise translate(exc) from exc
-        try:
-            return await self._run(operation)
-        except _ERRORS as exc:
-            raise translate(exc) from exc
+                return await self._run(job.operation, is_one=job.is_one)
+            except _MET as exc:
+                if is_last:
+                    raise translate(exc) from exc
+            except Unknown as exc:
+                result = await resolve(self.look, exc.backend, job.happened)
+                if result is not None:
+                    return result
+                if is_last or not job.again:
+                    raise _gave_up(job) from exc
+            except ConnectionLost as exc:
+                if is_last:
+                    raise StoreUnavailable(str(exc)) from exc
+        raise AssertionError
 
-    async def _run(self, operation: Operation[T]) -> T:
-        connection = await self._connected()
-        transaction = connection.transaction()
-        await transaction.start()
+    async def look(self, operation: Operation[T]) -> T:
+        """Run an operation that only looks. Raises StoreUnavailable."""
         try:
-            session = Session(connection)
+            return await self._run(operation, is_one=True)
+        except (Unknown, ConnectionLost) as exc:
+            raise StoreUnavailable("the connection to the store was lost") from exc
+
+    async def _run(self, operation: Operation[T], *, is_one: bool) -> T:
+        connection = await self._connected()
+        session = Session(connection)
+        self._warned, is_committing = False, False
+        try:
             if self._first is not None:
                 await self._first(session)
+            if not is_one:
+                await session.begin()
             result = await operation(session)
-        except BaseException:
-            if not connection.is_closed():
-                await transaction.rollback()
-            raise
-        try:
-            await transaction.commit()
-        except _LOST as exc:
-            raise CommitUnknown("the connection to the store was lost during a commit") from exc
+            is_committing = True
+            await session.end()
+        except Exception as exc:
+            is_known = session.is_begun and not is_committing
+            raise await self._failed(exc, session, is_known=is_known) from exc
+        self._committed(session)
         return result
 
+    async def _failed(self, exc: Exception, session: Session, *, is_known: bool) -> Exception:
+        """Return what to raise for an error; `is_known`: nothing can have been committed."""
+        is_lost = self._connection is None or self._connection.is_closed()
+        if isinstance(exc, _LOST) and (is_lost or not isinstance(exc, asyncpg.InterfaceError)):
+            self._drop()
+            words = "the connection to the store was lost"
+            return ConnectionLost(words) if is_known else Unknown(self._backend)
+        try:
+            await session.undo()
+        except (*_LOST, asyncpg.PostgresError):
+            self._drop()
+        is_ours = isinstance(exc, (asyncpg.PostgresError, *_LOST)) and not isinstance(exc, _MET)
+        return translate(exc) if is_ours else exc
+
+    def _committed(self, session: Session) -> None:
+        """See to what follows a commit. Raises Unknown when it is not what it was to be: it waited for no standby."""
+        if self._warned:
+            self._drop()
+            raise Unknown(self._backend)
+        if session.afterwards:
+            behind = self.submit(partial(_all, session.afterwards), is_one=True)
+            behind.add_done_callback(_pass_over)
+
+    def _drop(self) -> None:
+        if self._connection is not None:
+            self._connection.terminate()
+            self._connection = None
+
     async def _connected(self) -> "asyncpg.Connection[Any]":
-        if self._connection is None or self._connection.is_closed():
-            writes = _READ_ONLY not in self._settings
-            try:
-                self._connection = await asyncpg.connect(
-                    **arguments(self._url, writes=writes),
-                    server_settings=dict(self._settings),
-                    timeout=10,
-                )
-            except _ERRORS as exc:
-                self._reach.missed(str(translate(exc)))
-                raise
-            self._reach.found()
-        return self._connection
+        if self._connection is not None and not self._connection.is_closed():
+            return self._connection
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._next_try:
+            raise StoreUnavailable(self._why)
+        try:
+            connection = await self._connect()
+        except (*_LOST, asyncpg.PostgresError, StoreUnavailable) as exc:
+            refused = exc if isinstance(exc, StoreUnavailable) else translate(exc)
+            self._why = str(refused)
+            self._reach.missed(self._why)
+            self._pause = min(max(self._pause * 2, _WAITS), _WAITS_AT_MOST)
+            self._next_try = loop.time() + self._pause * secrets.randbelow(1000) / 1000
+            raise refused from exc
+        self._reach.found()
+        self._pause, self._connection = 0.0, connection
+        return connection
+
+    async def _connect(self) -> "asyncpg.Connection[Any]":
+        connection: asyncpg.Connection[Any] = await asyncpg.connect(
+            **arguments(self._url, writes=_READ_ONLY not in self._settings),
+            server_settings=dict(self._settings),
+            timeout=_CONNECTS_WITHIN,
+        )
+        connection.add_log_listener(self._hear)
+        try:
+            session = Session(connection)
+            [(pid, began)] = await session.fetch(_BACKEND)
+            self._backend = (pid, began)
+            if self._greet is not None:
+                await self._greet(session)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
+
+    def _hear(self, _connection: object, message: Any) -> None:
+        if (message.severity_en or message.severity) == "WARNING":
+            self._warned = True
+
+
+def _gave_up(job: _Job[Any]) -> StoreUnavailable | CommitUnknown:
+    if job.happened is None and not job.again:
+        return CommitUnknown("the connection to the store was lost during a commit")
+    return StoreUnavailable("the connection to the store was lost")
+
+
+async def _all(operations: Iterable[Operation[None]], db: Session) -> None:
+    for each in operations:
+        await each(db)
+
+
+def _pass_over(done: "asyncio.Future[None]") -> None:
+    done.exception()  # nobody waits for it
 
 
 async def ask_once(url: str, operation: Operation[T]) -> T:
@@ -199,7 +274,7 @@ async def ask_once(url: str, operation: Operation[T]) -> T:
         await line.close()
 
 
-def translate(exc: Exception) -> StoreUnavailable | StoreFull:
+def translate(exc: BaseException) -> StoreUnavailable | StoreFull:
     """Name an error of the library in the words of `relayd.errors`."""
     if isinstance(exc, asyncpg.DiskFullError):
         return StoreFull("no room left on the disk of the database")
@@ -209,10 +284,12 @@ def translate(exc: Exception) -> StoreUnavailable | StoreFull:
     return StoreUnavailable(f"the database cannot be used: {words}")
 
 
-_LOST = (asyncpg.InterfaceError, asyncpg.PostgresConnectionError, OSError)
-_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError)
-
-
-def _tell(done: "asyncio.Future[Any]", exc: Exception) -> None:
-    if not done.done():
-        done.set_exception(exc)
+_MET = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_LOST = (
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    OSError,
+)

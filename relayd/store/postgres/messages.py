@@ -1,6 +1,7 @@
 """New messages and their recipients inside one transaction."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from relayd.mail.envelope import NewMessage
 from relayd.mail.event import check_events, detail_for, reception_detail
@@ -12,16 +13,119 @@ from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import address_key, to_ms
 
-_MESSAGE = (
-    "INSERT INTO message (id, received_at, reverse_path, size, message_id_header, tag, flags,"
-    " parameters, client_ip, helo, listener, auth_user, account, subject, test_via, served_at)"
-    " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)"
+_MESSAGE_COLUMNS = (
+    "id, received_at, reverse_path, size, message_id_header, tag, flags,"
+    " parameters, client_ip, helo, listener, auth_user, account, subject, test_via, served_at"
 )
-_RECIPIENT = (
-    "INSERT INTO queue (message_id, number, address, address_key, parameters, destination, state,"
-    " slot, epoch, next_attempt_at, attempts, updated_at, returned, chosen_by, siblings, uncounted)"
-    " VALUES ($1,$2,$3,$4,$5,$6,$7,$8,$9,$10,$11,$12,$13,$14,$15,$16)"
+_MESSAGE_TYPES = (
+    "bigint bigint text bigint text text int text text text text text text text text bigint"
 )
+_RECIPIENT_COLUMNS = (
+    "message_id, number, address, address_key, parameters, destination, state,"
+    " slot, epoch, next_attempt_at, attempts, updated_at, returned, chosen_by, siblings, uncounted"
+)
+_RECIPIENT_TYPES = (
+    "bigint int text text text text text bigint bigint bigint int bigint boolean text int bigint"
+)
+_MESSAGE = f"INSERT INTO message ({_MESSAGE_COLUMNS}) VALUES ({{}})".format(  # noqa: S608 -- constants
+    ", ".join(f"${place}" for place in range(1, 17))
+)
+_RECIPIENT = f"INSERT INTO queue ({_RECIPIENT_COLUMNS}) VALUES ({{}})".format(  # noqa: S608 -- constants
+    ", ".join(f"${place}" for place in range(1, 17))
+)
+
+
+def _arrays(types: str, first: int) -> str:
+    """Return the parameters from `first` on as arrays of those types, for `unnest`."""
+    return ", ".join(f"${first + place}::{each}[]" for place, each in enumerate(types.split()))
+
+
+# Nothing at all is written while there are pause rules: whom they stop is for `claims.for_new` to say. The lock on the
+# slot is only ever met by who frees it, and closes the gap in which a row is put under a slot that is just being freed.
+_MANY = (
+    "WITH ok AS (SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM pause_rule)),"  # noqa: S608 -- constants
+    " s AS (SELECT slot.id, slot.epoch FROM slot JOIN unnest($1::bigint[], $2::bigint[], $3::int[]) AS w (id, epoch, worker)"
+    " ON slot.id = w.id AND slot.epoch = w.epoch AND slot.worker = w.worker WHERE NOT EXISTS"
+    " (SELECT 1 FROM destination d WHERE d.key = slot.destination AND d.paused_until > $4) ORDER BY slot.id FOR SHARE OF slot),"
+    f" m AS (INSERT INTO message ({_MESSAGE_COLUMNS}) SELECT n.* FROM unnest({_arrays(_MESSAGE_TYPES, 5)}) n, ok),"
+    " c AS (INSERT INTO content (message_id, parts, body)"
+    " SELECT n.id, 0, n.body FROM unnest($5::bigint[], $21::bytea[]) AS n (id, body), ok),"
+    f" q AS (INSERT INTO queue ({_RECIPIENT_COLUMNS}) SELECT n.message_id, n.number, n.address, n.address_key, n.parameters,"
+    " n.destination, n.state, s.id, s.epoch, n.next_attempt_at, CASE WHEN s.id IS NULL THEN 0 ELSE 1 END, n.updated_at,"
+    " n.returned, n.chosen_by, n.siblings, n.uncounted"
+    f" FROM unnest({_arrays(_RECIPIENT_TYPES, 22)}) AS n ({_RECIPIENT_COLUMNS})"
+    " CROSS JOIN ok LEFT JOIN s ON s.id = n.slot AND s.epoch = n.epoch"
+    " RETURNING message_id, destination, slot, epoch, state, next_attempt_at),"
+    " w AS (SELECT destination AS key, min(next_attempt_at) AS due_at FROM q"
+    " WHERE slot IS NULL AND state = 'queued' GROUP BY destination ORDER BY destination),"
+    f" {destinations.LOWERED},"
+    " e AS (INSERT INTO event (number, message_id, recipient, at, kind, detail)"
+    f" SELECT {events.NUMBER}, n.message_id, n.recipient, n.at, n.kind, n.detail"
+    " FROM unnest($38::int[], $39::bigint[], $40::int[], $41::bigint[], $42::text[], $43::text[])"
+    " AS n (n, message_id, recipient, at, kind, detail), ok)"
+    " SELECT message_id, destination, slot, epoch FROM q WHERE slot IS NOT NULL"
+    " UNION ALL SELECT NULL, NULL, NULL, NULL FROM ok"
+)
+
+
+def is_small(message: NewMessage) -> bool:
+    """Tell whether the content of a message is one value."""
+    return isinstance(message.content, bytes) and len(message.content) <= content.PART
+
+
+async def insert_many(
+    db: Session,
+    known: Sequence[tuple[NewMessage, Mapping[str, Lease]]],
+    *,
+    workers: Sequence[int],
+    at: Moment,
+) -> Sequence[Mapping[str, Lease]] | None:
+    """Add new messages whose content is small by one statement, with the slots that they are to be leased under.
+
+    Return the leases that were still there; None, and nothing is written, where there are pause rules.
+    """
+    slots = {
+        (lease.slot, lease.epoch, worker)
+        for (_, leases), worker in zip(known, workers, strict=True)
+        for lease in leases.values()
+    }
+    added = [
+        _recipient(message, number, leases, at=at, is_returned=False)
+        for message, leases in known
+        for number in range(len(message.recipients))
+    ]
+    received = [row for message, _ in known for row in _received(message)]
+    first = db.events
+    db.events += len(received)
+    found = await db.fetch(
+        _MANY,
+        *columns(sorted(slots), 3),
+        at.now,
+        *columns([_message(message, at) for message, _ in known], 16),
+        [message.content for message, _ in known],
+        *columns(added, 16),
+        list(range(first, db.events)),
+        *columns(received, 5),
+    )
+    if not found:
+        return None
+    taken: dict[int, dict[str, Lease]] = {}
+    for message_id, destination, slot, epoch in found[:-1]:
+        taken.setdefault(message_id, {})[destination] = Lease(destination, slot, epoch)
+    for message, _ in known:
+        _touch_again(db, message, taken.get(message.id, {}))
+    return [taken.get(message.id, {}) for message, _ in known]
+
+
+def _touch_again(db: Session, message: NewMessage, taken: Mapping[str, Lease]) -> None:
+    waiting = {one.destination for one in message.recipients if one.destination not in taken}
+    if waiting and not message.is_held:
+        destinations.touch_again(db, dict.fromkeys(waiting, _due(message)))
+
+
+def columns(rows: Sequence[Row], width: int) -> list[list[Any]]:
+    """Return rows as the arrays of their columns, for `unnest`."""
+    return list(map(list, zip(*rows, strict=True))) if rows else [[] for _ in range(width)]
 
 
 async def insert(

@@ -30,8 +30,8 @@ _GUARD = (
     " WHERE message_id = $1 AND number = $2 AND slot = $3 AND epoch = $4"
     " AND attempts = coalesce($5, attempts) AND "
 )
-_KEPT = "message_id, number, attempts, soft_failures, possible_duplicate, siblings, destination, address, address_key, parameters, returned, uncounted, extra, chosen_by, requeued_as"
-_FINISHED = f"{_KEPT}, state, code, enhanced, reply, reason, category, bounce_class, suppress, remote_host, redirected_to, updated_at"
+KEPT = "message_id, number, attempts, soft_failures, possible_duplicate, siblings, destination, address, address_key, parameters, returned, uncounted, extra, chosen_by, requeued_as"
+FINISHED = f"{KEPT}, state, code, enhanced, reply, reason, category, bounce_class, suppress, remote_host, redirected_to, updated_at"
 _DEFER = (
     "UPDATE queue SET next_attempt_at = $6, soft_failures = $7, possible_duplicate = possible_duplicate + $8, extra = false,"
     " slot = NULL, epoch = NULL, code = $9, enhanced = $10, reply = $11, reason = $12, category = $13,"
@@ -63,8 +63,8 @@ def finish(where: str, *, first: int) -> str:
     types = ("text", "int", *["text"] * 5, "boolean", "text", "text", "bigint")
     said = ", ".join(f"${first + place}::{each}" for place, each in enumerate(types))
     return (
-        f"WITH q AS (DELETE FROM queue{where} RETURNING {_KEPT})"  # noqa: S608 -- constants
-        f" INSERT INTO recipient ({_FINISHED}) SELECT {_KEPT}, {said} FROM q"
+        f"WITH q AS (DELETE FROM queue{where} RETURNING {KEPT})"  # noqa: S608 -- constants
+        f" INSERT INTO recipient ({FINISHED}) SELECT {KEPT}, {said} FROM q"
     )
 
 

@@ -44,7 +44,6 @@ from relayd.store.postgres import (
     nodes,
     once,
     operators,
-    outcomes,
     partitions,
     pausing,
     returned,
@@ -53,10 +52,14 @@ from relayd.store.postgres import (
     workers,
 )
 from relayd.store.postgres.age import Age
+from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.reach import Reach
+from relayd.store.postgres.settling import Results, Settling
 from relayd.store.postgres.spool import UnnamedFile
+from relayd.store.postgres.startup import Startup
+from relayd.store.postgres.together import Together
 from relayd.store.values import to_ms
 
 _LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
@@ -89,13 +92,28 @@ class PostgresStore:
         self._identity: WorkerIdentity | None = None  # once it is registered
         self._since = 0  # by the clock of leases
         self._age = Age(clock)
-        self._reach = Reach()
+        self._reach, self._startup = Reach(), Startup()
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
+        arrivals = Arrivals(widths=slots, moment=self._moment, monotonic=clock.monotonic)
+        self._enqueuing = Together(
+            self._arrivals, arrivals.write, happened=arrivals.happened, again=True
+        )
+        settling = Settling(moment=self._moment, keeps=keeps_bounced)
+        self._settling = Together(
+            self._results, settling.write, happened=settling.happened, again=True
+        )
 
     def _line(self, url: str, name: str) -> Line:
-        return Line(url, f"relayd/{name}", WRITES, first=self._age.keep_up, reach=self._reach)
+        return Line(
+            url,
+            f"relayd/{name}",
+            WRITES,
+            first=self._age.keep_up,
+            greet=self._startup.check,
+            reach=self._reach,
+        )
 
     @classmethod
     def open(
@@ -156,20 +174,7 @@ class PostgresStore:
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":
         term = None if lease_for is None or message.is_held else _ms(lease_for)
-
-        async def operation(db: Session) -> Sequence[Work]:
-            at = self._moment()
-            if message.once is not None:
-                await once.write(db, message.once, message.id, served=at.served)
-            taken: Mapping[str, Lease | None] = {}
-            if term is not None:
-                taken = await claims.for_new(
-                    db, message, worker, widths=self._slots, at=at, lease_for=term
-                )
-            await messages.insert(db, message, taken, at=at)
-            return claims.work_of_new(message, taken)
-
-        return self._arrivals.submit(operation)
+        return self._enqueuing.submit(Arrival(message, worker, term))
 
     def has_room(self) -> bool:
         self._reach.expect()
@@ -219,16 +224,7 @@ class PostgresStore:
         settlements: Sequence[Settlement],
         reports: Sequence[NewMessage] = (),
     ) -> "asyncio.Future[Sequence[Settlement]]":
-        async def operation(db: Session) -> Sequence[Settlement]:
-            at = self._moment()
-            written = await outcomes.settle_all(
-                db, lease, settlements, at=at, keeps=self._keeps_bounced
-            )
-            for report in reports if written else ():
-                await messages.insert(db, report, {}, at=at, is_returned=True)
-            return written
-
-        return self._results.submit(operation)
+        return self._settling.submit(Results(lease, settlements, reports))
 
     async def release(
         self, lease: Lease, *, paused_until: datetime | None = None, why: str = ""
@@ -314,7 +310,7 @@ class PostgresStore:
             known = notice is not None and await returned.note(db, notice, now=at.now)
             return notice if known else None
 
-        return self._arrivals.submit(operation)
+        return self._arrivals.submit(operation, again=False)
 
     async def pause(self, rules: Sequence[PauseRule]) -> Sequence[PauseRule]:
         return await self._lease.submit(lambda db: _each(db, rules))

@@ -1,0 +1,80 @@
+"""A connection as operations see it: statements, and the transaction that they are in."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+Row = tuple[Any, ...]
+
+_SILENT = 15.0  # seconds without an answer to a statement; after that it is looked into
+
+
+Operation = Callable[["Session"], Awaitable[T]]
+
+
+class Session:
+    """A connection, as an operation sees it. Parameters are $1, $2 and so on."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+        self._transaction: Any = None
+        self.afterwards: list[Operation[None]] = []  # run by the line behind the commit
+        self.events = 0  # recorded in this transaction: `relayd.store.postgres.events`
+
+    async def begin(self) -> None:
+        """Begin a transaction, if none is begun; without one, each statement is its own."""
+        if self._transaction is None:
+            self._transaction = self._connection.transaction()
+            await self._answer(self._transaction.start())
+
+    @property
+    def is_begun(self) -> bool:
+        return self._transaction is not None
+
+    async def fetch(self, sql: str, *args: Any) -> list[Row]:
+        """Return the rows, as the SQL has them."""
+        return [tuple(row) for row in await self._answer(self._connection.fetch(sql, *args))]
+
+    async def value(self, sql: str, *args: Any) -> Any:
+        """Return the first column of the first row; None without one."""
+        return await self._answer(self._connection.fetchval(sql, *args))
+
+    async def execute(self, sql: str, *args: Any) -> int:
+        """Return how many rows were written."""
+        told = await self._answer(self._connection.execute(sql, *args))
+        last = told.rpartition(" ")[2]
+        return int(last) if last.isdigit() else 0
+
+    async def many(self, sql: str, rows: Iterable[Row]) -> None:
+        """Run a statement for each row of parameters."""
+        await self._answer(self._connection.executemany(sql, list(rows)))
+
+    async def listen(self, channel: str, heard: Callable[..., None]) -> None:
+        """From this transaction's end, have `heard` called with what comes on a channel; the last argument is the text.
+
+        For as long as the connection lasts. Again on the same one, it changes nothing.
+        """
+        await self._connection.add_listener(channel, heard)
+
+    async def script(self, sql: str) -> None:
+        """Run several statements, without parameters, however long they take."""
+        await self._connection.execute(sql)
+
+    async def end(self) -> None:
+        """Commit."""
+        if self._transaction is not None:
+            await self._answer(self._transaction.commit())
+
+    async def undo(self) -> None:
+        """Roll back."""
+        if self._transaction is not None and not self._connection.is_closed():
+            await self._answer(self._transaction.rollback())
+
+    async def _answer(self, coming: Awaitable[T]) -> T:
+        """Wait for an answer. A connection without one for long is given up: who asked finds it lost."""
+        limit = asyncio.get_running_loop().call_later(_SILENT, self._connection.terminate)
+        try:
+            return await coming
+        finally:
+            limit.cancel()

@@ -1,0 +1,169 @@
+"""Results on their way into the store: the acceptances that come together are written by one statement.
+
+All else is written by `outcomes`, in a transaction: what the statement leaves as it was, whatever the reason. It writes
+nothing while an endpoint waits for events, since deliveries of those are lined up one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from relayd.errors import LeaseLost
+from relayd.mail.envelope import NewMessage
+from relayd.mail.outcome import RecipientState, Relayed, Sent, state_after
+from relayd.ports.queue import Lease, Settlement
+from relayd.store.postgres import content, events, messages, outcomes
+from relayd.store.postgres.guard import may_become
+from relayd.store.postgres.line import Row, Session
+from relayd.store.postgres.moment import Moment
+from relayd.store.values import to_ms
+
+_SETTLED = (
+    "SELECT message_id, number FROM unnest($1::bigint[], $2::int[]) AS s (message_id, number) WHERE EXISTS"
+    " (SELECT 1 FROM recipient r WHERE r.message_id = s.message_id AND r.number = s.number)"
+)
+_ACCEPTED = (
+    "WITH s AS (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::int[],"
+    " $8::text[], $9::text[], $10::text[], $11::text[]) AS s (message_id, number, slot, epoch, attempt, became, said_code,"
+    " said_enhanced, said_reply, host, redirected) WHERE NOT EXISTS (SELECT 1 FROM subscription)),"
+    " d AS (DELETE FROM queue q USING s WHERE q.message_id = s.message_id AND q.number = s.number AND q.slot = s.slot"
+    " AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND {allowed} RETURNING q.*, s.became, s.said_code,"
+    " s.said_enhanced, s.said_reply, s.host, s.redirected),"
+    " r AS (INSERT INTO recipient ({columns}) SELECT {kept}, became, said_code, said_enhanced, said_reply, NULL, NULL, NULL,"
+    " false, host, redirected, $12 FROM d),"
+    " x AS (DELETE FROM content c USING d WHERE c.message_id = d.message_id AND d.siblings = 1"
+    " AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.message_id = c.message_id) RETURNING c.message_id, c.parts),"
+    " p AS (DELETE FROM content_part USING x WHERE content_part.message_id = x.message_id AND x.parts > 0),"
+    " e AS (INSERT INTO event (number, message_id, recipient, at, kind, detail)"
+    " SELECT {number}, n.message_id, n.recipient, n.at, n.kind, n.detail"
+    " FROM unnest($13::int[], $14::bigint[], $15::int[], $16::bigint[], $17::text[], $18::text[])"
+    " AS n (n, message_id, recipient, at, kind, detail)"
+    " JOIN d ON d.message_id = n.message_id AND d.number = n.recipient)"
+    " SELECT message_id, number, siblings FROM d"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What became of recipients of one lease, and what was written of it, should a connection be lost in between."""
+
+    lease: Lease
+    settlements: Sequence[Settlement]
+    reports: Sequence[NewMessage]
+    written: set[tuple[int, int]] = field(default_factory=set)
+
+
+class Settling:
+    """Writes results. `keeps`: the content of what bounces is kept."""
+
+    def __init__(self, *, moment: Callable[[], Moment], keeps: bool) -> None:
+        self._moment = moment
+        self._keeps = keeps
+
+    async def write(
+        self, db: Session, results: Sequence[Results]
+    ) -> Sequence[Sequence[Settlement] | Exception]:
+        """Write results; return of each what was written, or LeaseLost."""
+        await self._write_accepted(db, results)
+        if any(map(_left, results)):
+            await db.begin()
+        return [await self._write_rest(db, each) for each in results]
+
+    async def _write_accepted(self, db: Session, results: Sequence[Results]) -> None:
+        rows = [
+            (each, one)
+            for each in results
+            if not each.reports
+            for one in _left(each)
+            if isinstance(one.outcome, Relayed | Sent)
+        ]
+        if not rows:
+            return
+        at = self._moment()
+        told = [event for _, one in rows for event in one.events]
+        first = db.events
+        db.events += len(told)
+        sql = _ACCEPTED.format(
+            allowed=may_become(RecipientState.SENT).replace("state", "q.state", 1),
+            columns=outcomes.FINISHED,
+            kept=outcomes.KEPT,
+            number=events.NUMBER,
+        )
+        found = await db.fetch(
+            sql,
+            *messages.columns([_row(each.lease, one) for each, one in rows], 11),
+            at.now,
+            list(range(first, db.events)),
+            *messages.columns(
+                [
+                    (
+                        one.message_id,
+                        one.recipient,
+                        to_ms(one.at),
+                        str(one.kind),
+                        events.dump(one.detail),
+                    )
+                    for one in told
+                ],
+                5,
+            ),
+        )
+        gone = {(message_id, number) for message_id, number, _ in found}
+        for each, one in rows:
+            if (one.message_id, one.recipient) in gone:
+                each.written.add((one.message_id, one.recipient))
+        shared = {message_id for message_id, _, siblings in found if siblings > 1}
+        if shared:
+            await db.begin()
+            await content.drop(db, shared)
+
+    async def _write_rest(self, db: Session, results: Results) -> Sequence[Settlement] | Exception:
+        at, left = self._moment(), _left(results)
+        if left or not results.settlements:
+            try:
+                rest = await outcomes.settle_all(db, results.lease, left, at=at, keeps=self._keeps)
+            except LeaseLost as exc:
+                if not results.written:
+                    return exc
+                rest = ()
+        else:
+            rest = ()
+        written = {*results.written, *((one.message_id, one.recipient) for one in rest)}
+        for report in results.reports if written else ():
+            await messages.insert(db, report, {}, at=at, is_returned=True)
+        return [one for one in results.settlements if (one.message_id, one.recipient) in written]
+
+    async def happened(
+        self, db: Session, results: Sequence[Results]
+    ) -> Sequence[Sequence[Settlement] | Exception] | None:
+        """Find out, after a connection was lost, what of the acceptances was written.
+
+        All else may be written again: its guards see what was.
+        """
+        for each in results:
+            rows = [(one.message_id, one.recipient) for one in each.settlements]
+            found = await db.fetch(_SETTLED, *messages.columns(rows, 2))
+            each.written.update((message_id, number) for message_id, number in found)
+        return None
+
+
+def _left(results: Results) -> Sequence[Settlement]:
+    """Return what is not written yet."""
+    return [
+        one for one in results.settlements if (one.message_id, one.recipient) not in results.written
+    ]
+
+
+def _row(lease: Lease, one: Settlement) -> Row:
+    return (
+        one.message_id,
+        one.recipient,
+        lease.slot,
+        lease.epoch,
+        one.attempt,
+        state_after(one.outcome).value,
+        one.code,
+        one.enhanced,
+        one.reply,
+        one.remote_host,
+        one.redirected_to,
+    )

@@ -1,0 +1,67 @@
+"""When nobody knows whether a commit happened: the answer is looked for on another connection (S-55).
+
+Absent is not enough: the server may still work for the connection that was lost, or wait for a standby, and its rows
+appear later. So that is final once that backend has gone, which is looked at first. What is there is durable once another commit of the
+same server was, since that is later in its log.
+"""
+
+import asyncio
+from typing import Protocol, TypeVar
+
+from relayd.errors import CommitUnknown, StoreUnavailable
+from relayd.store.postgres.session import Operation, Session
+
+T = TypeVar("T")
+Backend = tuple[int, str]
+"""A server's process, and when it began."""
+
+_GIVEN_UP_AFTER = 300.0  # seconds
+_LOOKS_EACH = 1.0  # seconds
+_IS_THERE = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2"
+_COMMIT = "SELECT pg_current_xact_id()::text"  # with a number of its own, its end is written and waits as any other
+
+
+class Runs(Protocol):
+    """Runs an operation that only looks, on a connection that works. Raises StoreUnavailable."""
+
+    async def __call__(self, operation: Operation[T], /) -> T: ...
+
+
+class Unknown(Exception):
+    """The connection was lost in a commit."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        super().__init__()
+
+
+class ConnectionLost(Exception):
+    """The connection was lost before a commit: nothing was written."""
+
+
+async def resolve(look: Runs, backend: Backend, happened: Operation[T | None] | None) -> T | None:
+    """Return what the operation gave, or None if it did not happen. Raises CommitUnknown.
+
+    Without `happened` nobody asks what it gave: None means that it is over, and may be done again.
+    """
+    loop = asyncio.get_running_loop()
+    gives_up_at = loop.time() + _GIVEN_UP_AFTER
+
+    async def find(db: Session) -> tuple[T | None, bool]:
+        is_there = await db.value(_IS_THERE, *backend) is not None
+        result = None if happened is None else await happened(db)
+        if result is not None:
+            await db.value(_COMMIT)
+        return result, is_there
+
+    while True:
+        try:
+            result, is_there = await look(find)
+        except StoreUnavailable:
+            pass
+        else:
+            if result is not None or not is_there:
+                return result
+        if loop.time() > gives_up_at:
+            raise CommitUnknown("the connection to the store was lost during a commit")
+        await asyncio.sleep(_LOOKS_EACH)

@@ -1,0 +1,201 @@
+"""Two workers on one PostgreSQL, statement by statement: what each of them has not committed, the other does not see.
+
+Each schedule has a control: the same without the rule that makes it harmless.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from relayd.mail.envelope import NewMessage
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.queue import Work
+from relayd.store.postgres import destinations, messages, outcomes
+from relayd.store.postgres.line import WRITES, Line, Operation, Session
+from relayd.store.postgres.moment import Moment
+from relayd.store.values import to_ms
+from tests.support import postgres
+from tests.support.builders import SMARTHOST, a_message, a_recipient, settlements_of
+from tests.support.clock import START
+from tests.support.stores import Box, open_postgres
+from tests.support.workers import registered
+
+pytestmark = postgres.needs_postgres
+
+NOW = Moment(to_ms(START), 0)
+
+
+@dataclass
+class Held:
+    """An operation that stops in its transaction, ahead of the commit, until it may go on."""
+
+    operation: Operation[object]
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def __call__(self, db: Session) -> object:
+        result = await self.operation(db)
+        self.reached.set()
+        await self.may_go_on.wait()
+        return result
+
+
+@dataclass
+class Two:
+    """A store, and connections of other workers to it."""
+
+    box: Box
+    worker: WorkerNumber
+    line: Line
+    third: Line
+
+    async def begin(self, operation: Operation[object]) -> "tuple[Held, asyncio.Future[object]]":
+        """Have another worker do this up to its commit."""
+        held = Held(operation)
+        done = self.line.submit(held)
+        await asyncio.wait_for(held.reached.wait(), 10)
+        return held, done
+
+    async def end(self, held: Held, done: "asyncio.Future[object]") -> None:
+        """Let it commit, and do what it does behind that."""
+        held.may_go_on.set()
+        await done
+        await self.line.submit(nothing)
+
+    async def claimed(self) -> int:
+        works = await self.box.claim(self.worker)
+        await self.box.store.resume("nowhere")  # behind the second look of the claim
+        return sum(len(work.recipients) for work in works)
+
+
+_WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+
+async def somebody_waits() -> None:
+    """Wait until one transaction waits for another."""
+    watch = Line(postgres.database(), "watch", WRITES)
+    while not await watch.submit(lambda db: db.fetch(_WAITS)):
+        pass
+    await watch.close()
+
+
+async def nothing(_: Session) -> None:
+    pass
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[Two]:
+    box, url = open_postgres(tmp_path), postgres.database()
+    lines = [Line(url, name, WRITES) for name in ("another worker", "a third one")]
+    yield Two(box, await registered(box.store, "worker"), *lines)
+    for line in lines:
+        await line.close()
+    await box.close()
+
+
+def putting(message: NewMessage, *, looks_again: bool = True) -> Operation[object]:
+    async def operation(db: Session) -> None:
+        await messages.insert(db, message, {}, at=NOW)
+        if not looks_again:
+            db.afterwards.clear()
+
+    return operation
+
+
+def mail() -> NewMessage:
+    return a_message("a@x.test", at=START)
+
+
+@pytest.mark.parametrize("looks_again", [True, False])
+async def test_mail_that_comes_while_a_claim_takes_the_last_is_due(
+    two: Two,
+    looks_again: bool,  # noqa: FBT001 -- the control
+) -> None:
+    """The claim sees no more mail and says so; the mail was there, and its commit came later."""
+    await two.box.put(mail(), worker=two.worker)
+    put = await two.begin(putting(mail(), looks_again=looks_again))
+    assert await two.claimed() == 1  # nothing else is due, for all that it sees
+    await two.end(*put)
+    assert await two.claimed() == int(looks_again)
+
+
+@pytest.mark.parametrize("looks_again", [True, False])
+async def test_mail_that_is_committed_before_the_claim_is_due(
+    two: Two,
+    looks_again: bool,  # noqa: FBT001 -- the control
+) -> None:
+    """The other order: the mail was put when the destination was due anyhow, and the claim raised that."""
+    await two.box.put(mail(), worker=two.worker)
+
+    async def claim(db: Session) -> None:
+        await db.execute(
+            "UPDATE queue SET slot = 1, epoch = 1 WHERE slot IS NULL"
+        )  # all that it sees
+        await destinations.refresh(db, SMARTHOST)
+        if not looks_again:
+            db.afterwards.clear()
+
+    claimed = await two.begin(claim)
+    await two.third.submit(putting(mail(), looks_again=False))
+    await two.end(*claimed)
+    assert await two.claimed() == int(looks_again)
+
+
+@pytest.mark.parametrize("locks", [True, False])
+async def test_mail_that_is_put_under_a_slot_while_it_is_freed_is_found(
+    two: Two,
+    locks: bool,  # noqa: FBT001 -- the control
+) -> None:
+    [work] = await two.box.put(mail(), worker=two.worker, leased=True)
+    leases = {SMARTHOST: work.lease}
+
+    async def put(db: Session) -> None:
+        if locks:
+            await messages.insert_many(db, [(mail(), leases)], workers=[two.worker], at=NOW)
+        else:
+            await messages.insert(db, mail(), leases, at=NOW)
+
+    begun = await two.begin(put)
+    released = asyncio.ensure_future(two.box.store.release(work.lease))
+    await (somebody_waits() if locks else released)
+    await two.end(*begun)
+    await released
+    assert await two.claimed() == 1 + locks
+    assert await two.box.store.reap() == 1 - locks  # nothing stays out of sight for good
+    assert await two.claimed() == 1 - locks
+
+
+@pytest.mark.parametrize("locks", [True, False])
+async def test_who_settles_the_last_two_recipients_at_once_deletes_the_content(
+    two: Two,
+    locks: bool,  # noqa: FBT001 -- the control
+) -> None:
+    message = a_message(
+        a_recipient("a@x.test", destination="one"),
+        a_recipient("b@x.test", destination="two"),
+        at=START,
+    )
+    one, other = await two.box.put(message, worker=two.worker, leased=True)
+
+    def settling(work: Work) -> Operation[object]:
+        async def operation(db: Session) -> None:
+            if locks:
+                await outcomes.settle_all(db, work.lease, settlements_of(work), at=NOW)
+            else:
+                await db.execute("DELETE FROM queue WHERE destination = $1", work.lease.destination)
+                await db.execute(_DROP)
+
+        return operation
+
+    begun = await two.begin(settling(one))
+    settled = two.third.submit(settling(other))
+    await (somebody_waits() if locks else settled)
+    await two.end(*begun)
+    await settled
+    assert (await two.box.store.content(message.id) is None) is locks
+
+
+_DROP = "DELETE FROM content c WHERE NOT EXISTS (SELECT 1 FROM queue q WHERE q.message_id = c.message_id)"
