@@ -10,6 +10,7 @@ from pathlib import Path
 from relayd.certificate import load_certificate
 from relayd.doctor.clock import is_synchronised
 from relayd.doctor.context import CheckContext
+from relayd.errors import StoreError
 from relayd.policy.doctor.certificate import PairFacts, judge_certificate, judge_no_certificate
 from relayd.policy.doctor.der import read_certificate
 from relayd.policy.doctor.finding import Finding
@@ -25,10 +26,10 @@ from relayd.policy.doctor.machine import (
     judge_soft_bounce,
     judge_store,
 )
-from relayd.policy.doctor.server import judge_server
+from relayd.policy.doctor.server import judge_nodes, judge_server
 from relayd.secret_files import SecretError, judge_file
 from relayd.settings import CertificateSettings, Settings, SmarthostSettings
-from relayd.store import examine, examine_server
+from relayd.store import examine, examine_server, nodes_of
 from relayd.store.url import is_file, queue_file
 
 
@@ -41,6 +42,8 @@ async def check_certificate(context: CheckContext) -> Sequence[Finding]:
 
 async def check_store(context: CheckContext) -> Sequence[Finding]:
     found, queue = await asyncio.to_thread(look, context.settings.store.url)
+    if not is_file(context.settings.store.url) and queue is not None:
+        found += await asyncio.to_thread(_judge_nodes, context.settings)
     if queue is not None:
         found.append(judge_queue(queue, context.settings.retry.give_up_after, context.clock.now()))
     return found
@@ -53,6 +56,19 @@ def look(store: str) -> tuple[list[Finding], QueueFacts | None]:
         return [judge_store(facts)], queue
     server, queue = examine_server(store)
     return [*judge_server(server)], queue
+
+
+def _judge_nodes(settings: Settings) -> list[Finding]:
+    try:
+        alive = [each for each in nodes_of(settings.store.url) if each.workers]
+    except StoreError:  # what is wrong with the server is said already
+        return []
+    alike = [each.name for each in alive if each.settings == settings.shared_digest]
+    return (
+        [judge_nodes(alike, [each.name for each in alive if each.name not in alike])]
+        if alive
+        else []
+    )
 
 
 async def check_machine(context: CheckContext) -> Sequence[Finding]:

@@ -1,10 +1,18 @@
 """What a server says of itself to who looks from outside."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
-from relayd.store import examine_server, migrate, nodes_of
+from relayd.doctor import machine
+from relayd.mail.ids import WorkerIdentity
+from relayd.policy.doctor.finding import Level
+from relayd.ports.membership import Cluster
+from relayd.store import examine_server, migrate, nodes_of, open_store
+from relayd.worker.system import SystemClock
 from tests.support import postgres
 from tests.support.postgres import needs_postgres
+from tests.support.supervised import settings_of
 
 
 @needs_postgres
@@ -32,3 +40,19 @@ def test_a_server_that_is_away_is_a_fact(tmp_path: Path) -> None:
     assert "the database cannot be used" in facts.problem
     assert facts.name == f"postgresql://relayd@{tmp_path}/mail"
     assert queue is None
+
+
+@needs_postgres
+async def test_machines_with_other_settings_are_named(tmp_path: Path) -> None:
+    """Nobody is, while no machine is alive."""
+    url = postgres.database()
+    settings = settings_of([], control="", queue=f"{tmp_path}/queue.db")
+    settings = replace(settings, store=replace(settings.store, url=url))
+    assert await asyncio.to_thread(machine._judge_nodes, settings) == []
+    for node, digest in (("one", settings.shared_digest), ("two", "another")):
+        store = open_store(url, clock=SystemClock(), slots={}, cluster=Cluster(settings=digest))
+        await store.register(WorkerIdentity(node=node, boot=node, name="1"))
+        await store.close()
+    [found] = await asyncio.to_thread(machine._judge_nodes, settings)
+    assert (found.level, found.subject) == (Level.WARN, "two")
+    postgres.empty()

@@ -32,6 +32,21 @@ def judge_server(facts: ServerFacts) -> Sequence[Finding]:
     return tuple(_findings(facts))
 
 
+def judge_nodes(alike: Sequence[str], others: Sequence[str]) -> Finding:
+    """Judge the machines that are alive with the queue: those with settings as here, this one among them, and others."""
+    if others:
+        return Finding(
+            check=Check.STORE,
+            subject=", ".join(others),
+            level=Level.WARN,
+            reason="settings are not as here: mail is treated by the rules of the machine that has it in hand",
+            remedy="Compare relayd config diff of both; relayd nodes shows all machines.",
+        )
+    many = f"{len(alike)} machines, all with settings as here"
+    reason = many if len(alike) > 1 else "no other machine has the queue"
+    return Finding(check=Check.STORE, subject=", ".join(alike), level=Level.OK, reason=reason)
+
+
 def _findings(facts: ServerFacts) -> Iterator[Finding]:
     def found(level: Level, reason: str, remedy: str = "") -> Finding:
         return Finding(

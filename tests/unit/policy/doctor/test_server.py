@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from relayd.policy.doctor.finding import Level
-from relayd.policy.doctor.server import ServerFacts, judge_server
+from relayd.policy.doctor.server import ServerFacts, judge_nodes, judge_server
 
 NAME = "postgresql://relayd@db.example.org/mail"
 WELL = ServerFacts(name=NAME, version="15.18", schema=3, newest_schema=3, octets=5_400_000)
@@ -58,3 +58,19 @@ def test_what_is_to_be_changed_there(facts: dict[str, object], reason: str, reme
     assert reason in first.reason
     assert remedy in first.remedy
     assert last.level is Level.OK
+
+
+@pytest.mark.parametrize(
+    ("alike", "others", "level", "subject", "words"),
+    [
+        (["a"], [], Level.OK, "a", "no other machine has the queue"),
+        (["a", "b"], [], Level.OK, "a, b", "2 machines, all with settings as here"),
+        (["a"], ["b", "c"], Level.WARN, "b, c", "settings are not as here"),
+    ],
+)
+def test_machines_with_one_queue_treat_mail_alike(
+    alike: list[str], others: list[str], level: Level, subject: str, words: str
+) -> None:
+    found = judge_nodes(alike, others)
+    assert (found.level, found.subject) == (level, subject)
+    assert words in found.reason
