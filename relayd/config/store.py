@@ -38,11 +38,10 @@ def check_store(document: Document, report: Report, *, reads: bool) -> None:
 
 def store_settings(store: Store, file: str) -> StoreSettings:
     """Return the value; `file` is that of the settings."""
-    url = store.url
-    if store.password_file:
-        url = with_password_file(url, str(_password(store, file)))
+    secret = str(_password(store, file)) if store.password_file else ""
     return StoreSettings(
-        url=url,
+        url=with_password_file(store.url, secret) if secret else store.url,
+        password_file=secret,
         folder=str(state_folder(store.url, store.folder)),
         history=store.history,
         keep_bounced=store.keep_bounced,

@@ -141,6 +141,7 @@ def _files(settings: Settings) -> Iterator[FileFacts]:
         (settings.file, FileKind.SETTINGS),
         (str(Path(settings.file).absolute().parent), FileKind.SETTINGS_DIRECTORY),
         (settings.users_file, FileKind.SECRET),
+        (settings.store.password_file, FileKind.SECRET),
         (settings.certificate.key if settings.certificate else None, FileKind.SECRET),
         *((path, FileKind.SECRET) for path in _secrets_of(settings.smarthosts.values())),
         *((each.path, FileKind.SECRET) for each in settings.dkim),

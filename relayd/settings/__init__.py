@@ -198,6 +198,7 @@ class StoreSettings:
     keep_bounced: (
         timedelta  # how long the content of what bounced is kept for requeueing; 0: not at all
     )
+    password_file: str = ""  # of the server; empty: none
     keep_subject: bool = False  # with the message, for those who ask about it
 
 

@@ -48,6 +48,7 @@ def test_the_store_is_told_where_the_password_is(tmp_path: Path) -> None:
     store = Document.model_validate(tomllib.loads(FQDN) | {"store": written}).store
     found = store_settings(store, f"{tmp_path}/relayd.toml")
     assert found.url == f"postgresql://a/b?password_file={tmp_path}/secret"
+    assert found.password_file == f"{tmp_path}/secret"
     assert found.folder == "/srv"
 
 
