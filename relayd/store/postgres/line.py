@@ -178,6 +178,7 @@ class Line:
             is_known = session.is_begun and not is_committing
             raise await self._failed(exc, session, is_known=is_known) from exc
         self._committed(session)
+        self._reach.found()  # another line may have missed it a moment ago
         return result
 
     async def _failed(self, exc: Exception, session: Session, *, is_known: bool) -> Exception:
