@@ -29,7 +29,7 @@ from typing import Protocol
 from relayd.deliverer.attempt import Attempt, is_too_much, left_alone
 from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed
-from relayd.deliverer.recorder import Recorder
+from relayd.deliverer.recorder import AnsweringSite, Recorder
 from relayd.deliverer.sessions import Sessions
 from relayd.deliverer.settlements import facts_of
 from relayd.errors import Shortage
@@ -39,6 +39,7 @@ from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Deferred, NotTried, Outcome, Relayed
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.hosts import decide_no_host
+from relayd.policy.delivery.route import facts_of as route_facts_of
 from relayd.policy.delivery.verdict import is_too_fast
 from relayd.ports.outward import Delivery
 from relayd.ports.queue import Lease, Work
@@ -190,19 +191,7 @@ class Attempts:
         judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
         if rest.failures and not rest.failures[-1].lacks:
             session.connection.abort()
-        outcomes: Sequence[Outcome] | None = ()
-        if judged:
-            outcomes = await self._recorder.record(
-                attempt.work,
-                judged,
-                session.failures,
-                better_mx_unreachable=session.better_mx_unreachable,
-                site=session.site,
-                content=attempt.kept,
-                rewritten=attempt.rewritten,
-            )
-        replies = [(facts.reply, facts.stage) for facts in delivery.facts]
-        await self._hop.saw(session, replies, attempt.message.id)
+        outcomes = await self._record(attempt, session, delivery, judged)
         if outcomes is None:  # what waits has another owner by now
             self._queue.close()
             return attempt.done()
@@ -216,6 +205,34 @@ class Attempts:
         elif all(facts.reply is not None for facts in delivery.facts):
             self._queue.verify()
         return rest
+
+    async def _record(
+        self,
+        attempt: Attempt,
+        session: Session,
+        delivery: Delivery,
+        judged: Sequence[tuple[QueuedRecipient, AttemptFacts]],
+    ) -> Sequence[Outcome] | None:
+        """Record what came of a transaction, and let the next hop learn; None: the lease was lost."""
+        message, facts = attempt.message.id, route_facts_of(attempt.work.message)
+        replies = [(each.reply, each.stage) for each in delivery.facts]
+        has_another = self._hop.has_another_source(session, facts)
+        if has_another:  # first: what is refused is tried from there at once
+            await self._hop.saw(session, replies, message, facts)
+        outcomes: Sequence[Outcome] | None = ()
+        if judged:
+            outcomes = await self._recorder.record(
+                attempt.work,
+                judged,
+                session.failures,
+                better_mx_unreachable=session.better_mx_unreachable,
+                site=AnsweringSite(session.site, has_another),
+                content=attempt.kept,
+                rewritten=attempt.rewritten,
+            )
+        if not has_another:
+            await self._hop.saw(session, replies, message, facts)
+        return outcomes
 
     async def _heed(
         self,

@@ -75,6 +75,19 @@ class DeliveryRules:
     fallbacks: Fallbacks | None = None  # None: nothing that is refused goes another way
 
 
+@dataclass(frozen=True, slots=True)
+class AnsweringSite:
+    """Whose host of a direct route answered."""
+
+    key: str
+    has_another_source: bool = (
+        False  # mail that it refuses because of our address may come from another one
+    )
+
+
+NO_SITE = AnsweringSite("")
+
+
 class Recorder:
     """Judges attempts and records what came of them."""
 
@@ -224,7 +237,7 @@ class Recorder:
         *,
         better_mx_unreachable: bool = False,
         all_hosts_refuse: bool = False,
-        site: str = "",
+        site: AnsweringSite = NO_SITE,
         content: Content = b"",
         rewritten: Sequence[str] = (),
     ) -> Sequence[Outcome] | None:
@@ -250,7 +263,10 @@ class Recorder:
                 of_other_address(outcome) if recipient.number in others else outcome
                 for (recipient, _), outcome in zip(facts, outcomes, strict=True)
             ]
-        ways = await self._other_ways(work, facts, outcomes, site)
+        refused = self._refused_for_us(work, facts, outcomes)
+        ways: Mapping[int, Decision | None] = dict.fromkeys(refused)
+        if not site.has_another_source:
+            ways = await self._other_ways(work, refused, site.key)
         final = [
             each for each in zip(facts, outcomes, strict=True) if each[0][0].number not in ways
         ]
@@ -303,28 +319,39 @@ class Recorder:
         await fallbacks.begin(domain, alone.site, alone.reply)
         return True
 
-    async def _other_ways(
+    def _refused_for_us(
         self,
         work: Work,
         facts: Sequence[tuple[QueuedRecipient, AttemptFacts]],
         outcomes: Sequence[Outcome],
+    ) -> Mapping[int, tuple[QueuedRecipient, AttemptFacts]]:
+        """Return the recipients who would bounce because of our address, by their numbers."""
+        sender, classifier = work.message.reverse_path, self._rules.verdict.classifier
+        return {
+            recipient.number: (recipient, seen)
+            for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
+            if isinstance(outcome, Bounced) and refuses_our_address(seen, sender, classifier)
+        }
+
+    async def _other_ways(
+        self,
+        work: Work,
+        refused: Mapping[int, tuple[QueuedRecipient, AttemptFacts]],
         site: str,
     ) -> Mapping[int, Decision]:
-        """Return where recipients go who would bounce because of our address, by their numbers; note it first."""
+        """Return where those go whom no address of ours reaches, by their numbers; note it first."""
         fallbacks, rules, ways = self._rules.fallbacks, self._rules, dict[int, Decision]()
         domain = mx_domain_of(work.lease.destination)
         if fallbacks is None or domain is None:
             return ways
-        meant, sender = {each.number: each for each in work.recipients}, work.message.reverse_path
-        classifier = rules.verdict.classifier
-        for (recipient, seen), outcome in zip(facts, outcomes, strict=True):
-            if isinstance(outcome, Bounced) and refuses_our_address(seen, sender, classifier):
-                address = parse_address(meant.get(recipient.number, recipient).address)
-                way = fallback_of(address, route_facts_of(work.message), rules.routes)
-                if way is not None:
-                    if not ways:
-                        await fallbacks.begin(domain, site, str(seen.reply))
-                    ways[recipient.number] = way
+        meant = {each.number: each for each in work.recipients}
+        for number, (recipient, seen) in refused.items():
+            address = parse_address(meant.get(number, recipient).address)
+            way = fallback_of(address, route_facts_of(work.message), rules.routes)
+            if way is not None:
+                if not ways:
+                    await fallbacks.begin(domain, site, str(seen.reply))
+                ways[number] = way
         return ways
 
     def _redirected(self, work: Work) -> Mapping[int, str]:

@@ -106,15 +106,20 @@ def moved(
     work: Work,
     recipient: QueuedRecipient,
     seen: AttemptFacts,
-    way: Decision,
+    way: Decision | None,
     *,
     failures: Sequence[HostFailure],
     at: datetime,
 ) -> Settlement:
-    """Return that a recipient, whose mail hosts refuse our address, goes another way; that is in its history."""
+    """Return that a recipient, whose mail hosts refuse our address, goes another way; that is in its history.
+
+    None: from another address of ours.
+    """
+    to = "another direct.source" if way is None else f"{way.key} ({way.rule})"
+    again = NotTried(reason=f"moved to {to}")
     detail = attempt_detail(
         seen,
-        NotTried(reason=f"moved to {way.key} ({way.rule})"),
+        again,
         attempt=recipient.attempt,
         queued_for=seen.started_at - work.message.received_at,
     )
@@ -128,7 +133,7 @@ def moved(
     return Settlement(
         message_id=work.message.id,
         recipient=recipient.number,
-        outcome=Rerouted(way.key, way.rule),
+        outcome=again if way is None else Rerouted(way.key, way.rule),
         events=(*(_attempted(work, recipient, each) for each in failures), refused),
         attempt=recipient.attempt,
     )

@@ -456,8 +456,15 @@ class Mute:
     async def give_back(self, session: Session) -> None:
         raise NotImplementedError
 
+    def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
+        raise NotImplementedError
+
     async def saw(
-        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+        self,
+        session: Session,
+        replies: Sequence[tuple[Reply | None, Stage]],
+        message: MessageId,
+        facts: RouteFacts = ANYBODY,
     ) -> None:
         raise NotImplementedError
 

@@ -12,20 +12,23 @@ import pytest
 
 from relayd.deliverer.nexthop.hosts import ANYBODY
 from relayd.deliverer.nexthop.way import candidates
-from relayd.mail.words import Category
+from relayd.mail.words import Category, EventKind
 from relayd.net.local import has_address
 from relayd.policy.delivery.mx import Candidates
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.delivery.source import Source
+from relayd.policy.pace import SiteMode
 from relayd.ports.view import Status
 from relayd.settings import IpFamily
 from tests.support import dns_server
-from tests.support.direct import A1, A2, FINE, Script, a_direct_post, mx
+from tests.support.direct import A1, A2, DIRECT, FINE, Script, a_direct_post, mx
 from tests.support.dns_server import SERVFAIL, Zones
 from tests.support.post import eventually
 from tests.support.scripted_server import InTurn, Wait
 
 SOURCES = ("127.0.0.31", "127.0.0.32", "127.0.0.33", "127.0.0.34")
 DOMAINS = [f"d{number}.test" for number in range(6)]
+AUTO = RouteRules(use_remote_smtp=True, falls_back=True)
 AWAY = "203.0.113.9"  # not of this machine
 LATER = timedelta(minutes=16)  # the one retry of a soft bounce is due
 
@@ -233,3 +236,48 @@ async def test_a_mapped_address_is_of_the_family_that_it_leads_to() -> None:
         message = await direct.send("a@x.test")
         await direct.post.settled()
         assert direct.post.row(message).status is Status.SENT
+
+
+LISTED = "550 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org"
+
+
+@pytest.mark.parametrize("routes", [DIRECT, AUTO], ids=["alone", "before-the-fall-back"])
+async def test_what_is_refused_for_our_address_comes_from_another_one(routes: RouteRules) -> None:
+    script: Script = {"RCPT": InTurn(LISTED, "250 ok")}
+    async with a_direct_post(
+        mx(A1), {A1: script}, source_addresses=SOURCES[:2], routes=routes
+    ) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled(message)
+        (first, refused), (last, taken) = direct.post.events(message)
+        assert (first, last) == (EventKind.ATTEMPTED, EventKind.SENT)
+        assert (refused["code"], refused["reason"]) == (550, "moved to another direct.source")
+        assert {refused["local_ip"], taken["local_ip"]} == set(SOURCES[:2])
+        assert direct.post.row(message).attempts == 1, "what was refused does not count"
+        blocked = direct.post.view.sites.sites()
+        assert [(each.key.source, each.state.mode) for each in blocked] == [
+            (refused["local_ip"], SiteMode.BLOCKED)
+        ]
+        again = await direct.send("b@x.test")
+        await direct.post.settled(again)
+        [(_, then)] = direct.post.events(again)
+        assert then["local_ip"] == taken["local_ip"], "the site sees that one from now on"
+
+
+async def test_who_is_refused_from_all_addresses_has_no_other_way() -> None:
+    async with a_direct_post(
+        mx(A1), {A1: {"RCPT": LISTED}}, source_addresses=SOURCES[:2]
+    ) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled(message)
+        assert direct.post.row(message).status is Status.BOUNCED
+        seen = [detail["local_ip"] for _, detail in direct.post.events(message)]
+        assert sorted(map(str, seen)) == sorted(SOURCES[:2])
+
+
+async def test_the_address_of_another_pool_is_none_to_go_on_from() -> None:
+    async with a_direct_post(mx(A1), {A1: {"RCPT": LISTED}}, sources=POOLS) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled(message)
+        assert direct.post.row(message).status is Status.BOUNCED
+        assert direct.server(A1).connections == 1

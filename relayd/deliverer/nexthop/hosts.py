@@ -171,8 +171,16 @@ class NextHop(Protocol):
         """Take a session that its queue has no more use for."""
         ...
 
+    def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
+        """Tell whether mail of `facts` may come from another address of ours, where this one is refused."""
+        ...
+
     async def saw(
-        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+        self,
+        session: Session,
+        replies: Sequence[tuple[Reply | None, Stage]],
+        message: MessageId,
+        facts: RouteFacts = ANYBODY,
     ) -> None:
         """Learn from what a server said of one message."""
         ...

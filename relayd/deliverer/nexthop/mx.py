@@ -6,6 +6,7 @@ it is kept, where it rests, and what the site says in it. What is shared with th
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.nexthop.admittance import admit
@@ -13,7 +14,7 @@ from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.opening import Opening
 from relayd.deliverer.nexthop.sites import Site
-from relayd.deliverer.nexthop.way import Way, find_way
+from relayd.deliverer.nexthop.way import Way, find_way, resting_sources
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Fault
@@ -164,8 +165,22 @@ class MxHop:
             site.share.release()
             site.slots.release()
 
+    def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
+        """Tell whether the sender's pool has one of the same family that does not rest."""
+        use, parts = self._uses.get(id(session.connection)), self._parts
+        pool = [each.address for each in pool_of(parts.settings.sources, facts)]
+        if use is None or parts.paces is None or len(pool) < 2 or not use.key.source:
+            return False
+        resting = {use.key.source, *resting_sources(use.key.site, pool, parts)}
+        version = ip_address(use.key.source).version
+        return any(ip_address(ip).version == version for ip in pool if ip not in resting)
+
     async def saw(
-        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+        self,
+        session: Session,
+        replies: Sequence[tuple[Reply | None, Stage]],
+        message: MessageId,
+        facts: RouteFacts = ANYBODY,
     ) -> None:
         use, paces = self._uses.get(id(session.connection)), self._parts.paces
         if use is None or paces is None:
@@ -173,7 +188,10 @@ class MxHop:
         if use.asks:
             self._uses[id(session.connection)] = replace(use, asks=False)
         all_replies = (*_replies(session.failures), *replies)
-        await paces.saw(use.key, all_replies, message=message, asked=use.asks)
+        has_other_way = self.has_another_source(session, facts)
+        await paces.saw(
+            use.key, all_replies, message=message, asked=use.asks, has_other_way=has_other_way
+        )
 
     def answered(self) -> None:
         if self._site is not None:

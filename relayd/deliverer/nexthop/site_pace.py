@@ -138,6 +138,7 @@ class SitePaces:
         *,
         message: int = 0,
         asked: bool = False,
+        has_other_way: bool = False,
     ) -> None:
         """Learn from the replies of one transaction, or of the hosts that let nobody in; `asked`: of the one that asks."""
         went = self._went.get(key)
@@ -147,7 +148,7 @@ class SitePaces:
             self._rules,
             went=0.0 if went is None else went.rate(now),
             message=message,
-            has_other_way=self._has_other_way,
+            has_other_way=has_other_way or self._has_other_way,
         )
         if seen.saw is Saw.ACCEPTED:
             self._count(key, now)

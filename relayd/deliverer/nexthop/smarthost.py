@@ -107,8 +107,19 @@ class Smarthost:
         finally:
             self._share.release()
 
+    def has_another_source(
+        self,
+        session: Session,  # noqa: ARG002 -- what it refuses is no matter of our address
+        facts: RouteFacts = ANYBODY,  # noqa: ARG002
+    ) -> bool:
+        return False
+
     async def saw(
-        self, session: Session, replies: Sequence[tuple[Reply | None, Stage]], message: MessageId
+        self,
+        session: Session,
+        replies: Sequence[tuple[Reply | None, Stage]],
+        message: MessageId,
+        facts: RouteFacts = ANYBODY,
     ) -> None:
         """Nothing: what concerns the account is seen where the mail is judged."""
 

@@ -78,13 +78,13 @@ async def candidates(
         parts.rules,
         own_addresses=own,
         sources=sources,
-        resting=_resting(plan.site, sources, parts),
+        resting=resting_sources(plan.site, sources, parts),
         unused=unused_families(parts.settings.families, sources, parts.settings.sources_named_by),
     )
     return choose(plan, addresses, rules)
 
 
-def _resting(site: str, sources: Sequence[str], parts: MxParts) -> frozenset[str]:
+def resting_sources(site: str, sources: Sequence[str], parts: MxParts) -> frozenset[str]:
     """Return the addresses of ours that mail to a site does not leave by now, if there is another one."""
     resting = frozenset(
         ip
