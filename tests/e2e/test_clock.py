@@ -7,7 +7,10 @@ import pytest
 
 from relayd.worker.system import SystemClock
 from tests.support.daemon import Daemon, a_daemon, eventually
+from tests.support.dns_server import Zones
+from tests.support.internet import an_internet, rcpts_of
 from tests.support.ports import free_port
+from tests.support.scripted_server import InTurn, Script
 
 LIBRARIES = sorted(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
 
@@ -58,3 +61,44 @@ def test_mail_of_seconds_ago_is_not_given_up(clock: Path, tmp_path: Path) -> Non
         clock.write_text("-3650d\n")
         assert try_again(daemon) == "deferred"
         assert days_off(daemon) == -3650
+
+
+LISTED = "550 5.7.1 Service unavailable; client host [192.0.2.1] blocked using zen.spamhaus.org"
+
+
+def test_mail_takes_the_fall_back_until_one_message_may_ask(clock: Path, tmp_path: Path) -> None:
+    """Direct mode: what is refused because of our address goes by the smarthost for six hours."""
+    script: Script = {"RCPT": InTurn(LISTED, "250 2.1.5 ok")}
+    zones: Zones = {"x.test": {"MX": ["10 mx.x.test."]}, "mx.x.test": {"A": ["127.0.1.9"]}}
+
+    def goes(daemon: Daemon, address: str, status: str) -> None:
+        daemon.send(address)
+        eventually(lambda: daemon.statuses().get(address) == status, f"{address} {status}")
+
+    with (
+        an_internet({"127.0.1.9": script}, zones, port=free_port()) as internet,
+        a_daemon(
+            tmp_path,
+            internet.smarthost.port,
+            remote="true",
+            workers=1,  # another one would know a second later
+            smarthost_more=f'{internet.settings}tls = "off"\n',
+        ) as daemon,
+    ):
+        goes(daemon, "a@x.test", "relayed")
+        goes(daemon, "b@x.test", "relayed")
+        eventually(
+            lambda: [each["mode"] for each in daemon.run("sites", "--json").rows] == ["blocked"],
+            "noted a moment after the fall-back",
+        )
+        [shown] = daemon.run("sites", "show", "x.test", "--json").rows
+        assert [each["domain"] for each in shown["fallbacks"]] == ["x.test"]
+        host = internet.servers["127.0.1.9"]
+        assert sum(line.startswith("RCPT") for line in host.dialog) == 1
+        clock.write_text("+7h\n")
+        goes(daemon, "c@x.test", "sent")
+        eventually(
+            lambda: daemon.run("sites", "--json").rows[0]["mode"] == "paced",
+            "one message has asked",
+        )
+        assert rcpts_of(internet.smarthost) == ["a@x.test", "b@x.test"]
