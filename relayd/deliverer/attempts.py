@@ -278,7 +278,7 @@ class Attempts:
         if later.left_alone is not None:
             if await self._recorder.divert(attempt.work, later.left_alone):
                 until = self._recorder.now()  # it is claimed again, and moved
-            elif await self._give_up(attempt, later):
+            elif not later.left_alone.is_warm_up and await self._give_up(attempt, later):
                 return True
         self._queue.drain(QueueClosed(until=until, reason=later.why))
         return False

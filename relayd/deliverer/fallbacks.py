@@ -9,6 +9,7 @@ would move it back.
 
 import asyncio
 import math
+from datetime import timedelta
 
 import structlog
 
@@ -55,20 +56,35 @@ class Fallbacks:
                 self._ours.discard(domain)
                 log.info("fallback_off", domain=domain)
 
-    async def begin(self, domain: str, site: str, reply: str) -> None:
-        """Let the mail of a domain go by the smarthost for a while, however often it takes to note that."""
-        until = self._now() + FALLS_BACK_FOR.total_seconds()
+    async def begin(
+        self,
+        domain: str,
+        site: str,
+        reply: str,
+        *,
+        lasts: timedelta = FALLS_BACK_FOR,
+        is_told: bool = True,
+    ) -> None:
+        """Let the mail of a domain go by the smarthost for a while, however often it takes to note that.
+
+        `is_told`: in the log.
+        """
+        until = self._now() + lasts.total_seconds()
         fallback = Fallback(domain=domain, site=site, until=until, reply=reply)
         is_new = await self._note(fallback)
         while is_new is None:
             await asyncio.sleep(_RETRY_STORE)
             is_new = await self._note(fallback)
         self._known[domain] = fallback
-        if is_new:
+        if is_new and is_told:
             self._ours.add(domain)
-            lasts = format_duration(FALLS_BACK_FOR)
             log.warning(
-                "fallback_on", domain=domain, site=site, lasts=lasts, fault="peer", reason=reply
+                "fallback_on",
+                domain=domain,
+                site=site,
+                lasts=format_duration(lasts),
+                fault="peer",
+                reason=reply,
             )
 
     async def _note(self, fallback: Fallback) -> bool | None:

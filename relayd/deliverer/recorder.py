@@ -32,7 +32,11 @@ from relayd.mail.ids import format_id
 from relayd.mail.outcome import Bounced, Outcome, of_other_address
 from relayd.mail.pause import rule_for, traits_of
 from relayd.mail.signing import Signer
-from relayd.policy.delivery.fallback import refuses_our_address
+from relayd.policy.delivery.fallback import (
+    FALLS_BACK_FOR,
+    WARM_UP_FALLS_BACK_FOR,
+    refuses_our_address,
+)
 from relayd.policy.delivery.plan import AT_ONCE, ReturnPaths, Transaction, transactions
 from relayd.policy.delivery.retry import lifetime
 from relayd.policy.delivery.route import (
@@ -316,7 +320,10 @@ class Recorder:
             for each in work.recipients
         ):
             return False
-        await fallbacks.begin(domain, alone.site, alone.reply)
+        lasts = WARM_UP_FALLS_BACK_FOR if alone.is_warm_up else FALLS_BACK_FOR
+        await fallbacks.begin(
+            domain, alone.site, alone.reply, lasts=lasts, is_told=not alone.is_warm_up
+        )
         return True
 
     def _refused_for_us(

@@ -3,7 +3,10 @@
 from datetime import date, timedelta
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from relayd.deliverer.nexthop.warm_ups import WarmUps
+from relayd.policy.delivery.route import RouteRules
 from relayd.policy.delivery.source import Source
 from relayd.ports.view import Status
 from tests.support.clock import START, FakeClock
@@ -73,7 +76,7 @@ def test_turns_that_are_over_are_dropped() -> None:
     warm_ups.divide_by(2)
     for number in range(10_000):
         warm_ups.take(f"{number}.test", NEW)
-    assert warm_ups.wait("1.test", NEW) == 2 * 86400 / 50
+    assert warm_ups.wait("1.test", NEW) == 2 * 86400 / 50 - 60
     clock.advance(timedelta(hours=2))
     assert warm_ups.wait("1.test", NEW) == 0
     warm_ups.take("new.test", NEW)
@@ -81,3 +84,27 @@ def test_turns_that_are_over_are_dropped() -> None:
     assert len(warm_ups._next) == 1
     assert warm_ups.is_warming(NEW)
     assert not warm_ups.is_warming(OLD)
+
+
+async def test_what_is_beyond_goes_by_the_fall_back() -> None:
+    """For a minute; then the site is given its next messages, as many as were due meanwhile."""
+    began = TODAY - timedelta(days=12)  # 6487 a day: 4.5 in a minute
+    warm: dict[str, Any] = {"sources": (Source(address=NEW),), "warm_up": {NEW: began}}
+    routes = RouteRules(use_remote_smtp=True, falls_back=True)
+    async with a_direct_post(mx(A1), {A1: FINE}, routes=routes, **warm) as direct:
+
+        async def sent_directly() -> int:
+            messages = [await direct.send(f"u{number}@x.test") for number in range(10)]
+            await direct.post.settled(*messages)
+            found = [direct.post.row(each).status for each in messages]
+            assert set(found) <= {Status.SENT, Status.RELAYED}
+            return found.count(Status.SENT)
+
+        with capture_logs() as logs:
+            assert 1 <= await sent_directly() <= 5, "also on several connections"
+            [fallback] = direct.post.view.sites.fallbacks()
+            assert fallback.reply == "our address is new to its mail hosts (direct.warm_up)"
+            assert await sent_directly() == 0
+            direct.post.advance(timedelta(seconds=61))
+            assert 1 <= await sent_directly() <= 5
+        assert "fallback_on" not in {line["event"] for line in logs}, "that would be each minute"

@@ -156,4 +156,4 @@ def _in_words(
             yield f"    it said: {each.state.reply}"
     for fallback in diverted:
         until = fallback_fields(fallback)["until"]
-        yield f"  mail to {fallback.domain} goes by the smarthost until {until}"
+        yield f"  mail to {fallback.domain} goes by the smarthost until {until}: {fallback.reply}"

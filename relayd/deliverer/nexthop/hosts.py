@@ -102,17 +102,19 @@ class NoHost(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LeftAlone:
-    """A site that is given nothing, from any address of ours."""
+    """A site that is given nothing now, from any address of ours."""
 
     site: str
     reply: str  # what it said
     is_for_long: bool  # its mail goes another way meanwhile, where there is one
+    is_warm_up: bool = False  # it said nothing: our address is new to it, and has had its turn
 
 
 class NotYet(Exception):
     """No transaction may begin before `until`, and why; nobody failed in this attempt.
 
-    `left_alone`: for what the site said of us. That may go on: mail that is too old by now is given up.
+    `left_alone`: for what the site said of us, or because our address is new to it. Where the site spoke, that may go
+    on: mail that is too old by now is given up.
     """
 
     def __init__(self, until: datetime, why: str, *, left_alone: LeftAlone | None = None) -> None:

@@ -93,7 +93,6 @@ class MxHop:
                 await self._parts.paces.ended(key)
             raise
         self._uses[id(session.connection)] = _Use(site, key, asks)
-        self._parts.warm_ups.take(chosen.site, session.connection.peer.local_ip)
         return session
 
     async def _may_enter(self, key: SiteKey, after: Sequence[HostFailure]) -> bool:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 
-from relayd.deliverer.nexthop.hosts import Address, NotYet
+from relayd.deliverer.nexthop.hosts import Address, LeftAlone, NotYet
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.nexthop.warm_ups import WarmUps
@@ -40,6 +40,6 @@ class MxParts:
     def address_of(self, candidate: Candidate) -> Address:
         return (candidate.ip, self.settings.port)
 
-    def not_yet(self, wait: float, why: str) -> NotYet:
+    def not_yet(self, wait: float, why: str, *, left_alone: LeftAlone | None = None) -> NotYet:
         """Return that nothing goes for so many seconds."""
-        return NotYet(self.clock.now() + timedelta(seconds=wait), why)
+        return NotYet(self.clock.now() + timedelta(seconds=wait), why, left_alone=left_alone)

@@ -6,7 +6,7 @@ Who opens has a slot of the site (`admittance`). The candidates are tried in the
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 
-from relayd.deliverer.nexthop.hosts import HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import HostFailure, LeftAlone, NoHost, Session
 from relayd.deliverer.nexthop.mx_parts import STORE_AGAIN, MxParts
 from relayd.deliverer.nexthop.search import Search
 from relayd.deliverer.nexthop.sites import Site
@@ -39,9 +39,26 @@ class Opening:
         self._parts = parts
 
     async def session(self) -> Session:
-        """Open it. Raises NoHost, NotYet."""
+        """Open it. Raises NoHost, NotYet.
+
+        The turn of a warm-up is taken before anybody is asked: others may be on their way at the same time.
+        """
         search = self._new_search()
         order = self._order(search)
+        warm_ups, site, source = self._parts.warm_ups, self._chosen.site, order[0].source_ip or ""
+        warm_ups.take(site, source)
+        try:
+            session = await self._opened(order, search)
+        except BaseException:
+            warm_ups.give_back(site, source)
+            raise
+        used = session.connection.peer.local_ip
+        if used != source:
+            warm_ups.give_back(site, source)
+            warm_ups.take(site, used)
+        return session
+
+    async def _opened(self, order: Sequence[Candidate], search: Search) -> Session:
         best = {
             (each.host, each.source_ip) for each in order if each.preference == order[0].preference
         }
@@ -79,7 +96,8 @@ class Opening:
             key=lambda each: search.is_out(parts.address_of(each)),
         )
         if not order:
-            raise parts.not_yet(min(_WARMING, *waits), _WARM_UP)
+            alone = LeftAlone(site=chosen.site, reply=_WARM_UP, is_for_long=True, is_warm_up=True)
+            raise parts.not_yet(min(_WARMING, *waits), _WARM_UP, left_alone=alone)
         return order
 
     def _new_search(self) -> Search:

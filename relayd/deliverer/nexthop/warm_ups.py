@@ -4,12 +4,14 @@
 site one message more.
 """
 
+import math
 from collections.abc import Mapping
 from datetime import date
 
 from relayd.policy.delivery.warm_up import seconds_between
 from relayd.ports.outward import Clock
 
+_SAVED = 60.0  # seconds whose turns may be taken later: so long the fall-back has all mail after the last one
 _MOST = 10_000  # sites whose turns are kept, before those are dropped that are over
 
 
@@ -44,7 +46,13 @@ class WarmUps:
             return
         if len(self._next) >= _MOST:
             self._next = {key: due for key, due in self._next.items() if due > now}
-        self._next[site, source] = now + between * self._workers
+        due = max(self._next.get((site, source), -math.inf), now - _SAVED)
+        self._next[site, source] = due + between * self._workers
+
+    def give_back(self, site: str, source: str) -> None:
+        """Take a turn back that nobody used."""
+        if (site, source) in self._next:
+            self._next[site, source] -= (self._between(source) or 0.0) * self._workers
 
     def _between(self, source: str) -> float | None:
         began = self._began.get(source)

@@ -20,6 +20,9 @@ FALLS_BACK_FOR = timedelta(hours=6)
 """So long the mail of a domain goes by the smarthost after such a refusal; custom, not measurement."""
 _OF_THE_MAILBOX = ("5.1.", "5.2.")  # RFC 3463 §3.2, §3.3
 
+WARM_UP_FALLS_BACK_FOR = timedelta(minutes=1)
+"""So long it does after each turn of an address that receivers do not know yet, which may save up as many."""
+
 
 class FallbackMode(StrEnum):
     AUTO = "auto"  # where there is a smarthost

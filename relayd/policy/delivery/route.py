@@ -196,7 +196,8 @@ class Decision:
 
 _BY_DEFAULT = Decision(route=ViaSmarthost())  # of most mail: made once
 _FALLS_BACK = Decision(
-    route=ViaSmarthost(), rule="direct.fallback: its mail hosts refuse our address"
+    route=ViaSmarthost(),
+    rule="direct.fallback: its mail hosts are given nothing from our addresses now",
 )
 
 
