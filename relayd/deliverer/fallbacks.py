@@ -1,25 +1,23 @@
 """The domains whose mail goes by the smarthost now, as one worker knows them: read by all that decide a route.
 
-The store has what all workers noted. It is read with each look for work, so workers and machines agree within
-seconds.
+The store has what all workers noted, and `site_news` reads it.
 
 Invariant: a fall-back is in the store before mail is moved because of it. Else the worker that claims that mail next
 would move it back.
 """
 
 import asyncio
-import math
 from datetime import timedelta
 
 import structlog
 
+from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreBroken, StoreError
 from relayd.mail.words import format_duration
 from relayd.policy.delivery.fallback import FALLS_BACK_FOR
 from relayd.ports.outward import Clock
-from relayd.ports.sites import Fallback, SiteStates
+from relayd.ports.sites import Changes, Fallback
 
-_LOOKED_AT = 1.0  # seconds between two looks at the store
 _RETRY_STORE = 1.0  # seconds between tries to write
 
 log = structlog.get_logger()
@@ -28,13 +26,12 @@ log = structlog.get_logger()
 class Fallbacks:
     """Holds the domains, which are in lower case: ask with `in`."""
 
-    def __init__(self, sites: SiteStates, *, clock: Clock) -> None:
-        self._store = sites
+    def __init__(self, news: SiteNews, *, clock: Clock) -> None:
+        self._store = news.states
         self._clock = clock
         self._known: dict[str, Fallback] = {}
         self._ours: set[str] = set()  # domains of whose fall-back this worker tells
-        self._revision = 0
-        self._next_look = -math.inf
+        news.watch(self._learn)
 
     def __contains__(self, domain: object) -> bool:
         if not self._known or not isinstance(domain, str):
@@ -42,13 +39,7 @@ class Fallbacks:
         fallback = self._known.get(domain)
         return fallback is not None and fallback.until > self._now()
 
-    async def refresh(self, *, at_once: bool = False) -> None:
-        """Read what other workers noted. May raise StoreError."""
-        if self._clock.monotonic() < self._next_look and not at_once:
-            return
-        self._next_look = self._clock.monotonic() + _LOOKED_AT
-        changes = await self._store.site_states(self._revision)
-        self._revision = changes.revision
+    async def _learn(self, changes: Changes) -> None:
         self._known |= {each.domain: each for each in changes.fallbacks}
         for domain in [domain for domain in self._known if domain not in self]:
             del self._known[domain]

@@ -6,9 +6,9 @@ The settings may have changed since the route key was stored.
 from contextlib import suppress
 from dataclasses import replace
 
-from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import rerouted
+from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreError
 from relayd.mail.address import parse_address
 from relayd.mail.envelope import QueuedRecipient
@@ -27,18 +27,13 @@ class Rerouter:
         sink: EventSink,
         clock: Clock,
         routes: RouteRules,
-        fallbacks: Fallbacks | None = None,
+        news: SiteNews | None = None,
     ) -> None:
-        self._fallbacks = fallbacks
+        self._news = news  # None: no mail falls back
         self._results = results
         self._sink = sink
         self._clock = clock
         self._routes = routes
-
-    async def look_again(self) -> None:
-        """Learn whose mail goes another way now. May raise StoreError."""
-        if self._fallbacks is not None:
-            await self._fallbacks.refresh()
 
     def belongs(self, work: Work) -> bool:
         """Tell whether all of `work` goes to its destination still."""
@@ -50,11 +45,11 @@ class Rerouter:
 
         The others are moved to where they go now, or held by a rule.
         """
-        if self._fallbacks is not None:  # another worker may have moved it here a moment ago
+        if self._news is not None:  # another worker may have moved it here a moment ago
             with suppress(
                 StoreError
             ):  # what is known by now may move it to and fro, and loses nothing
-                await self._fallbacks.refresh(at_once=True)
+                await self._news.refresh(at_once=True)
             if self.belongs(work):
                 return work
         ways = {each.number: self._way(work, each) for each in work.recipients}

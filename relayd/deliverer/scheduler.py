@@ -13,11 +13,11 @@ import structlog
 from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.deliverer.leases import POLL, Leases
 from relayd.deliverer.nexthop.hosts import NextHop
-from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.pauses import Pauses, in_words
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.rerouter import Rerouter
+from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreBroken, StoreError
 from relayd.policy.delivery.admission import WINDOW, Admission, Load, Who
 from relayd.policy.stopping import RECORD_WITHIN
@@ -41,10 +41,10 @@ class Scheduler:
         rerouter: Rerouter,
         pauses: Pauses,
         slots: int = WINDOW,
-        paces: SitePaces | None = None,
+        news: SiteNews | None = None,
     ) -> None:
-        """`slots` is how many connections there may be; `paces` is read again with each look for work."""
-        self._paces = paces
+        """`slots` is how many connections there may be; `news` is read again with each look for work."""
+        self._news = news
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
         self._queues = leases.queues
@@ -132,8 +132,8 @@ class Scheduler:
             self._wake.clear()
             claimed = 0
             try:
-                if self._paces is not None:
-                    await self._paces.refresh()
+                if self._news is not None:
+                    await self._news.refresh()
                 claimed = await self._claim()
             except StoreBroken:
                 raise
@@ -184,7 +184,6 @@ class Scheduler:
         quota = self._admission.quota(self._load)
         if quota is None or self._leases.is_stopping:
             return 0
-        await self._rerouter.look_again()
         full = self._full()
         work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
         if not work and quota.who is Who.ALL:

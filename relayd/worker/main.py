@@ -15,6 +15,7 @@ import structlog
 
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.site_news import SiteNews
 from relayd.errors import (
     RelaydError,
     SchemaMismatch,
@@ -192,12 +193,13 @@ async def _serve(
 ) -> None:
     # uvloop's threads for look-ups begin with the first, and end the process if there can be none then.
     await asyncio.get_running_loop().getaddrinfo("127.0.0.1", 25)
+    news = SiteNews(parts.store.sites, clock=parts.clock)
     fallbacks: Fallbacks | None = None
     if settings.routes.falls_back:
-        fallbacks = Fallbacks(parts.store.sites, clock=parts.clock)
+        fallbacks = Fallbacks(news, clock=parts.clock)
         settings = replace(settings, routes=replace(settings.routes, diverted=fallbacks))
     async with asyncio.TaskGroup() as tasks:
-        outward = await deliver(settings, parts, tasks, fallbacks)
+        outward = await deliver(settings, parts, tasks, news, fallbacks)
         scheduler = outward.scheduler
         wakeups = _wakeups(settings, inherited, parts, tasks, scheduler.wake)
         following = Following(settings.control_socket, inherited.name)

@@ -22,6 +22,7 @@ from relayd.deliverer.reports import Reporter
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.site_news import SiteNews
 from relayd.deliverer.sts import StsPolicies
 from relayd.deliverer.tally import TlsTally
 from relayd.deliverer.tls_reports import TlsReports
@@ -66,7 +67,11 @@ class Outward:
 
 
 async def deliver(
-    settings: Settings, parts: Parts, tasks: asyncio.TaskGroup, fallbacks: Fallbacks | None = None
+    settings: Settings,
+    parts: Parts,
+    tasks: asyncio.TaskGroup,
+    news: SiteNews,
+    fallbacks: Fallbacks | None = None,
 ) -> Outward:
     """Put the deliverer together; its connections live in `tasks`. The routes of `settings` know the fall-backs."""
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
@@ -81,7 +86,7 @@ async def deliver(
     )
     rules = rules_from(settings.rules)
     paces = SitePaces(
-        parts.store.sites,
+        news,
         parts.store.permits,
         clock=parts.clock,
         rules=rules,
@@ -152,12 +157,12 @@ async def deliver(
             sink=parts.events,
             clock=parts.clock,
             routes=settings.routes,
-            fallbacks=fallbacks,
+            news=None if fallbacks is None else news,
         ),
         pauses=Pauses(clock=parts.clock, jitter=source.random),
         slots=places,
         # Who sends nothing directly has no use for what sites say, and need not ask each second.
-        paces=paces if settings.routes.may_be_direct else None,
+        news=news if settings.routes.may_be_direct else None,
     )
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(

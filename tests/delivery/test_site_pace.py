@@ -8,6 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer.nexthop.site_pace import SitePaces
+from relayd.deliverer.site_news import SiteNews
 from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.pace import FREE, Saw, Seen, SiteMode
@@ -45,7 +46,7 @@ async def in_time(direct: Direct, done: Callable[[], bool]) -> None:
 async def mode(direct: Direct) -> SiteMode:
     """As it is in the store: what was read a moment ago is not read again."""
     direct.post.clock.advance(timedelta(seconds=1))
-    await direct.paces.refresh()
+    await direct.news.refresh()
     return direct.paces.state_of(SITE).mode
 
 
@@ -172,8 +173,9 @@ async def test_with_a_smarthost_the_mail_of_a_blocked_site_goes_by_it() -> None:
 
 async def test_the_ceiling_is_what_all_workers_gave() -> None:
     store = MemoryStore(FakeClock())
-    one, other, idle = (
-        SitePaces(store.sites, store.permits, clock=store._clock, rules=rules()) for _ in range(3)
+    news = [SiteNews(store.sites, clock=store._clock) for _ in range(3)]
+    one, _, other = (
+        SitePaces(each, store.permits, clock=store._clock, rules=rules()) for each in news
     )
     fine, slow = Reply(250, "2.0.0", ("ok",)), Reply(450, "4.7.0", ("You are sending too fast",))
     for _ in range(151):
@@ -183,6 +185,6 @@ async def test_the_ceiling_is_what_all_workers_gave() -> None:
     await one.saw(SITE, [(slow, Stage.DOT)])
     alone = one.state_of(SITE).ceiling
     assert alone > 0
-    for each in (other, idle, one):
+    for each in reversed(news):
         await each.refresh()
     assert one.state_of(SITE).ceiling == pytest.approx(3 * alone, rel=0.05)

@@ -33,6 +33,7 @@ from relayd.deliverer.recorder import DeliveryRules, Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.scheduler import Scheduler
+from relayd.deliverer.site_news import SiteNews
 from relayd.deliverer.tally import TlsTally
 from relayd.deliverer.trust import Policies, Trust
 from relayd.mail.address import parse_address
@@ -87,6 +88,7 @@ class Direct:
     servers: Mapping[str, ScriptedServer]
     smarthost: ScriptedServer
     parts: MxParts
+    news: SiteNews
     paces: SitePaces
     routes: RouteRules
     port: int
@@ -170,19 +172,20 @@ async def a_direct_post(
             trust=Trust(direct, resolver, policies),
             tally=TlsTally(store.trust),
         )
+        news = SiteNews(store.sites, clock=_clock(store))
+        fallbacks = Fallbacks(news, clock=_clock(store)) if routes.falls_back else None
         paces = SitePaces(
-            store.sites,
+            news,
             store.permits,
             clock=_clock(store),
             rules=rules(),
             has_other_way=routes.falls_back,
         )
         parts = replace(parts, paces=paces)
-        fallbacks = Fallbacks(store.sites, clock=_clock(store)) if routes.falls_back else None
         if fallbacks is not None:
             routes = replace(routes, diverted=fallbacks)
         router = _router(parts, smarthost, store)
-        post = await _post(store, name, routes, router, paces, tasks, places, fallbacks)
+        post = await _post(store, name, routes, router, news, tasks, places, fallbacks)
         try:
             yield Direct(
                 post=post,
@@ -190,6 +193,7 @@ async def a_direct_post(
                 servers=servers,
                 smarthost=smarthost,
                 parts=parts,
+                news=news,
                 paces=paces,
                 routes=routes,
                 port=direct.port,
@@ -257,7 +261,7 @@ async def _post(
     name: str,
     routes: RouteRules,
     router: Router,
-    paces: SitePaces,
+    news: SiteNews,
     tasks: asyncio.TaskGroup,
     places: int,
     fallbacks: Fallbacks | None,
@@ -281,10 +285,10 @@ async def _post(
         Leases(store, worker, clock),
         next_hop=router.next_hop,
         recorder=recorder,
-        rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes, fallbacks=fallbacks),
+        rerouter=Rerouter(results, sink=sink, clock=clock, routes=routes, news=news),
         pauses=Pauses(clock=clock, jitter=lambda: 0.0),
         slots=places,
-        paces=paces,
+        news=news,
     )
     running = tasks.create_task(scheduler.run(tasks))
     await asyncio.sleep(0)  # it runs: work may be put into it

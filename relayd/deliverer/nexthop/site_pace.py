@@ -1,10 +1,8 @@
 """How the sites of direct mail are treated, as one worker knows it: `relayd.policy.pace` with the store and the log.
 
-The store has what all workers saw; it is read with each look for work, so they agree within seconds. A site
-that nothing is known of costs no question. A paced one is given what it has permits for, which all workers share.
+The store has what all workers saw, and `relayd.deliverer.site_news` reads it. A site that nothing is known of costs no question. A paced one is given what it has permits for, which all workers share.
 """
 
-import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -12,6 +10,7 @@ import structlog
 
 from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import LeftAlone, NotYet
+from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreBroken, StoreError
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import format_instant
@@ -34,9 +33,8 @@ from relayd.policy.replies.ruleset import Rules
 from relayd.policy.went import Went
 from relayd.ports.outward import Clock
 from relayd.ports.permits import Permits
-from relayd.ports.sites import SiteKey, SiteStates
+from relayd.ports.sites import Changes, SiteKey
 
-_LOOKED_AT = 1.0  # seconds between two looks at the store
 _PROBED = 15.0  # seconds until the others look what came of the message that asks
 _AGAIN = 300.0  # seconds until a destination is looked at again, however long its site rests: it may be free before
 _LONG = 3600.0  # seconds of rest, beyond which mail goes another way, where there is one
@@ -61,14 +59,15 @@ class SitePaces:
 
     def __init__(
         self,
-        states: SiteStates,
+        news: SiteNews,
         permits: Permits,
         *,
         clock: Clock,
         rules: Rules,
         has_other_way: bool = False,
     ) -> None:
-        self._store = states
+        self._news = news
+        self._store = news.states
         self._permits = permits
         self._clock = clock
         self._rules = rules
@@ -79,21 +78,15 @@ class SitePaces:
         self._put_off: dict[SiteKey, float] = {}  # until when the last one was sent away
         self._noting: set[SiteKey] = set()  # that are being written
         self._ours: set[SiteKey] = set()  # of whose mode this worker tells
-        self._revision = 0
-        self._next_look = -math.inf
+        news.watch(self._learn)
 
-    async def refresh(self) -> None:
-        """Read what other workers saw. May raise StoreError."""
-        if self._clock.monotonic() < self._next_look:
-            return
-        self._next_look = self._clock.monotonic() + _LOOKED_AT
-        changes = await self._store.site_states(self._revision)
+    async def _learn(self, changes: Changes) -> None:
+        """Keep what other workers saw. May raise StoreError."""
         for known in changes.sites:
             is_news = known.key not in self._states and known.key not in self._noting
             self._keep(known.key, known.state)
             if is_news and is_first(known.state, self._now()):
                 await self._add(known.key)
-        self._revision = changes.revision  # only now: what fails is read again
         for key in [key for key in self._states if self.state_of(key) == FREE]:
             self._keep(key, FREE)  # by time alone
 
@@ -212,7 +205,7 @@ class SitePaces:
         if state is not None:
             self._keep(key, state)
             return True
-        self._next_look = -math.inf
+        self._news.look_soon()
         raise NotYet(_instant(self._now() + _PROBED), self._why(key))
 
     async def _permit(self, key: SiteKey, turn: Turn, wanted: int) -> None:
