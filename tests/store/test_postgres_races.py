@@ -13,9 +13,10 @@ import pytest
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import Work
-from relayd.store.postgres import destinations, messages, outcomes
+from relayd.store.postgres import claims, destinations, messages, outcomes
 from relayd.store.postgres.line import WRITES, Line, Operation, Session
 from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.queue import PostgresStore
 from relayd.store.values import to_ms
 from tests.support import postgres
 from tests.support.builders import SMARTHOST, a_message, a_recipient, settlements_of
@@ -199,3 +200,39 @@ async def test_who_settles_the_last_two_recipients_at_once_deletes_the_content(
 
 
 _DROP = "DELETE FROM content c WHERE NOT EXISTS (SELECT 1 FROM queue q WHERE q.message_id = c.message_id)"
+
+
+async def test_what_a_claim_leased_to_nobodys_knowledge_is_handed_back(two: Two) -> None:
+    """S-55: its commit was not heard of, and only what it leased comes back, uncounted."""
+    [in_hand] = await two.box.put(mail(), worker=two.worker, leased=True)
+    message = mail()
+    await two.box.put(message, worker=two.worker)
+    unheard = []
+
+    async def operation(db: Session) -> None:
+        unheard.append(await db.number())
+        wanted = claims.Wanted(limit=9, each=None, but=(), only=None, lease_for=60_000)
+        await claims.claim(db, two.worker, wanted, widths={}, at=NOW)
+
+    await two.third.submit(operation)
+    assert two.box.row(message).leased
+    await two.third.submit(lambda db: claims.take_back(db, unheard[0], two.worker, now=NOW.now))
+    assert not two.box.row(message).leased
+    [again] = await two.box.claim(two.worker)
+    assert [each.attempt for each in again.recipients] == [1]
+    assert again.message.id == message.id != in_hand.message.id
+
+
+async def test_nobody_takes_a_lease_over_while_its_owner_could_not_renew_it(two: Two) -> None:
+    """The store was away for longer than the lease, and comes back: the owner is as late as all others."""
+    other = await registered(two.box.store, "other")
+    await two.box.put(mail(), worker=two.worker, leased=True)
+    await two.box.put(mail(), worker=two.worker)
+    two.box.advance(61)
+    assert isinstance(two.box.store, PostgresStore)
+    two.box.store._reach.missed("away")
+    two.box.store._reach.found()
+    assert await two.box.claim(other) == []
+    assert await two.box.store.reap() == 0
+    two.box.advance(60)
+    assert len(await two.box.claim(other)) == 2

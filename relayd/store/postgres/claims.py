@@ -42,6 +42,11 @@ _LEASE_DUE = (
     " ORDER BY q.next_attempt_at, q.message_id, q.number"
 )
 
+_TAKE_BACK = (
+    "UPDATE queue q SET slot = NULL, epoch = NULL, attempts = attempts - 1, next_attempt_at = $3 FROM slot s"
+    " WHERE s.id = q.slot AND s.epoch = q.epoch AND s.worker = $2 AND q.xmin::text = $1 RETURNING q.destination"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -191,3 +196,12 @@ async def _lease_due(db: Session, lease: Lease, *, at: Moment, limit: int) -> li
         )
         for message_id, (message, body) in messages.items()
     ]
+
+
+async def take_back(db: Session, transaction: int, worker: int, *, now: int) -> None:
+    """Hand back, uncounted, what a transaction leased of which nobody knows what it gave (S-55).
+
+    Those rows have its number, and nobody else has them in hand.
+    """
+    freed = await db.fetch(_TAKE_BACK, str(transaction % (1 << 32)), worker, now)
+    await destinations.touch(db, {destination: now for (destination,) in freed})

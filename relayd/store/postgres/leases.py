@@ -1,6 +1,6 @@
 """Slots inside one transaction: who may deliver where, and until when.
 
-Leases end by the server's clock. A row of `queue` carries slot and epoch, so what is leased under an older
+Leases end by the server's clock. Nobody takes one over just after the store was away: its owner could not renew it. A row of `queue` carries slot and epoch, so what is leased under an older
 epoch is seen at the row. Who frees a slot writes the slot first: that waits for those who put mail under it.
 """
 
@@ -60,7 +60,7 @@ async def acquire(
                     "UPDATE slot SET lease_ends_at = $2 WHERE id = $1", slot, now + lease_for
                 )
             return Lease(destination, slot, epoch)
-        if owner is not None and ends_at > now:
+        if owner is not None and (ends_at > now or not at.may_take_over):
             live += 1
         elif free is None:
             free = (slot, owner, epoch)
@@ -114,6 +114,8 @@ async def abandon_ended(db: Session, *, at: Moment) -> int:
         " ORDER BY id FOR UPDATE SKIP LOCKED",
         at.lease_at,
     )
+    if not at.may_take_over:
+        ended = []
     freed = sum([await abandon(db, slot, now=at.now) for (slot,) in ended])
     lost = await db.fetch(_with_guard(_FREE_LOST), at.now)
     await destinations.touch(db, {destination: at.now for (destination,) in lost})

@@ -14,3 +14,4 @@ class Moment:
     lease_at: int | None = (
         None  # the clock that leases end by; None: the server's, at the transaction's start
     )
+    may_take_over: bool = True  # a lease that ended: its owner could have renewed it

@@ -62,6 +62,9 @@ from relayd.store.postgres.startup import Startup
 from relayd.store.postgres.together import Together
 from relayd.store.values import to_ms
 
+_RENEWED_BY_THEN = (
+    60.0  # seconds, after the store was away, until all that live have renewed their leases
+)
 _LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
 
 Upgrading = Callable[[int, int], None]
@@ -92,7 +95,7 @@ class PostgresStore:
         self._identity: WorkerIdentity | None = None  # once it is registered
         self._since = 0  # by the clock of leases
         self._age = Age(clock)
-        self._reach, self._startup = Reach(), Startup()
+        self._reach, self._startup = Reach(clock.monotonic), Startup()
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
@@ -194,10 +197,18 @@ class PostgresStore:
         only: Collection[str] | None = None,
     ) -> Sequence[Work]:
         wanted = claims.Wanted(limit=limit, each=each, but=but, only=only, lease_for=_ms(lease_for))
+        tried: list[int] = []
+
+        async def operation(db: Session) -> tuple[Sequence[Work], bool]:
+            tried[:] = [await db.number()]
+            return await claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
+
+        async def happened(db: Session) -> None:
+            for transaction in tried:
+                await claims.take_back(db, transaction, worker, now=self._moment().now)
+
         for _ in range(_LOOKS):
-            work, is_all = await self._lease.submit(
-                lambda db: claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
-            )
+            work, is_all = await self._lease.submit(operation, happened=happened)
             if work or is_all:
                 return work
         return ()
@@ -342,7 +353,12 @@ class PostgresStore:
     def _moment(self) -> Moment:
         """Return the present: an operation may have waited long for its turn."""
         lease_at = None if self._leases_by is None else int(self._leases_by() * 1000)
-        return Moment(to_ms(self._clock.now()), self._age.served(), lease_at)
+        return Moment(
+            to_ms(self._clock.now()),
+            self._age.served(),
+            lease_at,
+            may_take_over=self._reach.seconds() >= _RENEWED_BY_THEN,
+        )
 
 
 async def _each(db: Session, rules: Sequence[PauseRule]) -> list[PauseRule]:

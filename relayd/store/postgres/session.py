@@ -32,6 +32,10 @@ class Session:
     def is_begun(self) -> bool:
         return self._transaction is not None
 
+    async def number(self) -> int:
+        """Return the number of the transaction."""
+        return int(await self.value("SELECT pg_current_xact_id()::text"))
+
     async def fetch(self, sql: str, *args: Any) -> list[Row]:
         """Return the rows, as the SQL has them."""
         return [tuple(row) for row in await self._answer(self._connection.fetch(sql, *args))]
