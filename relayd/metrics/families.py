@@ -191,6 +191,18 @@ SITES = Family(
     help="Sites that mail goes to directly and that are not simply free, by how they are treated.",
     labels=("mode",),
 )
+COMPLAINED = Family(
+    name="relayd_complaints",
+    kind="gauge",
+    help="Complaints in seven days, for the ten domains that have most of them, then of mail: of senders, and of recipients.",
+    labels=("of", "domain"),
+)
+COMPLAINED_ACCEPTED = Family(
+    name="relayd_complaints_accepted",
+    kind="gauge",
+    help="Recipients of these domains, whose mail was accepted in these seven days.",
+    labels=("of", "domain"),
+)
 LOGIN_REFUSED = Family(
     name="relayd_login_refused",
     kind="gauge",
@@ -293,6 +305,8 @@ FAMILIES: Sequence[Family] = (
     WEBHOOK_WAITING,
     WEBHOOK_OLDEST,
     WEBHOOK_DISABLED,
+    COMPLAINED,
+    COMPLAINED_ACCEPTED,
     SOFT_BOUNCE,
     REDIRECT,
     DOCTOR,

@@ -20,6 +20,7 @@ from relayd.answers.switches import NONE_ON, Switches
 from relayd.errors import StoreError
 from relayd.mail.pause import Scope, Side
 from relayd.mail.words import LOGIN_REFUSED as REFUSED_WORDS
+from relayd.metrics.complaints import Complained, of_complaints, read_complaints
 from relayd.metrics.families import (
     BUILD,
     DESTINATIONS,
@@ -98,13 +99,15 @@ class Scrape:
         self._outbox = Reading(self._read_outbox, clock)
         self._refused = Reading(self._read_refused, clock)
         self._sites = Reading(self._read_sites, clock)
+        self._complaints = Reading(self._read_complaints, clock)
 
     async def samples(self) -> list[Sample]:
         """Return all lines of an answer. May take 5 seconds."""
-        counts, endpoints, sites = await asyncio.gather(
+        counts, endpoints, sites, complaints = await asyncio.gather(
             self._counts.latest(within=_QUEUE_WITHIN),
             self._outbox.latest(within=_QUEUE_WITHIN),
             self._sites.latest(within=_QUEUE_WITHIN),
+            self._complaints.latest(within=_QUEUE_WITHIN),
         )
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
@@ -113,6 +116,7 @@ class Scrape:
             *self._shared.samples(),
             *_of_queue(counts, self._clock.now()),
             *_of_sites(sites or (), self._clock.now()),
+            *of_complaints(complaints or ()),
             *_of_webhooks(endpoints, self._clock.now()),
             *_of_doctor(self._doctor, self._clock.now()),
         ]
@@ -178,6 +182,13 @@ class Scrape:
         try:
             with closing(self._open_view()) as view:
                 return view.sites.sites()
+        except StoreError:
+            return None
+
+    def _read_complaints(self) -> Sequence[Complained] | None:
+        try:
+            with closing(self._open_view()) as view:
+                return read_complaints(view, self._clock.now())
         except StoreError:
             return None
 

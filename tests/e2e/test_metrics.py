@@ -204,8 +204,13 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Watched:
         a_daemon(folder, smarthost.port, more=metrics_at(port)) as daemon,
     ):
         daemon.send("full@x.test")
-        eventually(lambda: scrape(port).value("relayd_destination_queued"), "the queue is seen")
-        text = get(port, "/metrics")[1]
+        read = ("relayd_destination_queued{", "relayd_complaints{")  # from the queue file
+
+        def whole() -> str:
+            text = get(port, "/metrics")[1]
+            return text if all(f"\n{name}" in text for name in read) else ""
+
+        text = eventually(whole, "the queue is seen")
     return Watched(text, read_page(text))
 
 

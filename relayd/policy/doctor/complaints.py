@@ -3,7 +3,8 @@
 Sources: the limits of Gmail and Yahoo for who sends much: below 0.1 %, never 0.3 % (Email sender guidelines, 2024).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from relayd.mail.tally import COUNTED
@@ -16,9 +17,9 @@ _REMEDY = "Send only to who asked for it, let them unsubscribe with one click, a
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SentMail:
-    """What became of the mail of one sender."""
+    """What became of the mail of one sender, or of all senders of a domain."""
 
-    sender: str  # reverse-path
+    sender: str  # reverse-path, or a domain
     accepted: int
     complained: int
 
@@ -30,18 +31,27 @@ def sent_mail(sender: str, counts: Mapping[str, int]) -> SentMail:
     return SentMail(sender=sender, accepted=accepted, complained=counts.get("complained", 0))
 
 
-def judge_complaints(mails: Iterable[SentMail], *, days: int) -> Iterator[Finding]:
-    """Judge each domain of senders, those that are complained about; one finding, if there are none."""
-    accepted: dict[str, int] = {}
-    complained: dict[str, int] = {}
+def by_domain(mails: Iterable[SentMail]) -> Sequence[SentMail]:
+    """Return the same by domains; `sender` of each is the domain in lower case, empty for the null reverse-path."""
+    accepted: Counter[str] = Counter()
+    complained: Counter[str] = Counter()
     for mail in mails:
         domain = mail.sender.rpartition("@")[2].lower()
-        accepted[domain] = accepted.get(domain, 0) + mail.accepted
-        complained[domain] = complained.get(domain, 0) + mail.complained
-    named = [domain for domain, count in complained.items() if count and domain]
-    for domain in sorted(named, key=lambda each: -complained[each]):
-        yield _judge(domain, accepted[domain], complained[domain], days)
-    if not named and sum(accepted.values()) >= _AT_LEAST:
+        accepted[domain] += mail.accepted
+        complained[domain] += mail.complained
+    return [
+        SentMail(sender=domain, accepted=count, complained=complained[domain])
+        for domain, count in accepted.items()
+    ]
+
+
+def judge_complaints(mails: Iterable[SentMail], *, days: int) -> Iterator[Finding]:
+    """Judge each domain of senders, those that are complained about; one finding, if there are none."""
+    domains = by_domain(mails)
+    named = [each for each in domains if each.complained and each.sender]
+    for each in sorted(named, key=lambda each: -each.complained):
+        yield _judge(each.sender, each.accepted, each.complained, days)
+    if not named and sum(each.accepted for each in domains) >= _AT_LEAST:
         yield Finding(
             check=Check.COMPLAINTS,
             subject="",
