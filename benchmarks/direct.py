@@ -10,11 +10,23 @@ from tests.support.dns_server import DnsServer, Zones
 SETTINGS = """\
 [direct]
 port = {port}
-tls = "off"
+tls = "{tls}"
+dane = {policies}
+mta_sts = {policies}
 allow_networks = ["127.0.0.0/8"]
 [dns]
 nameservers = ["{dns}"]
 """
+
+
+def settings(port: int, dns: str, *, policies: bool | None = None) -> str:
+    """Return the tables; with `policies`, or without, TLS is opportunistic. None: there is no TLS, and no policy."""
+    return SETTINGS.format(
+        port=port,
+        dns=dns,
+        tls="off" if policies is None else "opportunistic",
+        policies=str(policies is not False).lower(),
+    )
 
 
 def zones(domains: int, host: str) -> Zones:
