@@ -126,14 +126,9 @@ NOT_YET: Mapping[str, str] = {
     "test_contract_outbox": "outbox",
     "test_contract_outbox_alerts": "outbox",
     "test_contract_outbox_properties": "outbox",
-    "test_contract_people": "people",
-    "test_contract_permits": "permits",
     "test_contract_properties": "all of it",
     "test_contract_requeue": "requeue",
-    "test_contract_sites": "sites",
     "test_contract_tally": "tally",
-    "test_contract_trust": "trust",
-    "test_people_properties": "people",
 }
 
 

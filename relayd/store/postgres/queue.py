@@ -33,6 +33,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.view import Query
+from relayd.store.permits import Answer, Change, StoredPermits
 from relayd.store.postgres import (
     claims,
     content,
@@ -46,6 +47,7 @@ from relayd.store.postgres import (
     operators,
     partitions,
     pausing,
+    permits,
     returned,
     schema,
     suppression,
@@ -55,11 +57,14 @@ from relayd.store.postgres.age import Age
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.people import PostgresPeople
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.settling import Results, Settling
+from relayd.store.postgres.sites import PostgresSites
 from relayd.store.postgres.spool import UnnamedFile
 from relayd.store.postgres.startup import Startup
 from relayd.store.postgres.together import Together
+from relayd.store.postgres.trust import PostgresTrust
 from relayd.store.values import to_ms
 
 _RENEWED_BY_THEN = (
@@ -107,6 +112,10 @@ class PostgresStore:
         self._settling = Together(
             self._results, settling.write, happened=settling.happened, again=True
         )
+        self.people = PostgresPeople(self._lease, clock)
+        self.permits = StoredPermits(self._change_account)
+        self.sites = PostgresSites(self._lease, clock)
+        self.trust = PostgresTrust(self._lease, clock, self._moment)
 
     def _line(self, url: str, name: str) -> Line:
         return Line(
@@ -349,6 +358,11 @@ class PostgresStore:
     ) -> ContentRead | None:
         reader = ReadBy(by, reason, self._clock.now())
         return await self._lease.submit(lambda db: content_read.read(db, message_id, reader, of=of))
+
+    async def _change_account(self, account: str, change: "Change[Answer]", /) -> Answer:
+        return await self._lease.submit(
+            lambda db: permits.change(db, account, change, now=self._clock.now().timestamp())
+        )
 
     def _moment(self) -> Moment:
         """Return the present: an operation may have waited long for its turn."""

@@ -35,8 +35,12 @@ from relayd.store.postgres import (
 )
 from relayd.store.postgres.events import SEEN
 from relayd.store.postgres.line import Row, Session
+from relayd.store.postgres.people import PostgresPeopleView
+from relayd.store.postgres.permits import PostgresPermitsView
 from relayd.store.postgres.questions import Questions
 from relayd.store.postgres.search import Search
+from relayd.store.postgres.sites import PostgresSitesView
+from relayd.store.postgres.trust import PostgresTrustView
 from relayd.store.recipient_rows import recipient_row, status_in
 from relayd.store.values import from_ms, to_ms
 
@@ -46,6 +50,10 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
     from relayd.ports.backlog import Backlog
+    from relayd.ports.people import PeopleView
+    from relayd.ports.permits import PermitsView
+    from relayd.ports.sites import SiteStatesView
+    from relayd.ports.trust import TrustView
     from relayd.ports.waiting import By, Counted
 
 _COLUMNS = (
@@ -90,6 +98,22 @@ class PostgresView:
 
     def __init__(self, url: str, *, within: float | None = None) -> None:
         self._questions = Questions(url, within=within)
+
+    @property
+    def people(self) -> "PeopleView":
+        return PostgresPeopleView(self._questions)
+
+    @property
+    def permits(self) -> "PermitsView":
+        return PostgresPermitsView(self._questions)
+
+    @property
+    def sites(self) -> "SiteStatesView":
+        return PostgresSitesView(self._questions)
+
+    @property
+    def trust(self) -> "TrustView":
+        return PostgresTrustView(self._questions)
 
     def close(self) -> None:
         self._questions.close()

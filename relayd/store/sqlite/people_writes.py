@@ -21,6 +21,7 @@ from relayd.ports.people import (
     Session,
     why_not_let_in,
 )
+from relayd.store.people_rows import ACCOUNT, KEY, SESSION, row_of_account, row_of_key
 from relayd.store.sqlite import people_rows
 from relayd.store.sqlite.values import fetch, to_ms
 
@@ -62,21 +63,8 @@ def add_key(db: apsw.Connection, key: ApiKey, author: Author, now: datetime) -> 
     if fetch(db, "SELECT 1 FROM api_key WHERE id = ? OR name = ?", (key.id, key.name)):
         return False
     db.execute(
-        f"INSERT INTO api_key ({people_rows.KEY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 -- constants
-        (
-            key.id,
-            key.name,
-            key.secret_hash,
-            " ".join(sorted(key.scopes)),
-            " ".join(key.senders),
-            " ".join(map(str, key.networks)),
-            key.requests_per_minute,
-            key.sees.value,
-            to_ms(key.created_at),
-            _ms(key.expires_at),
-            _ms(key.last_used_at),
-            key.disabled,
-        ),
+        f"INSERT INTO api_key ({KEY}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",  # noqa: S608 -- constants
+        row_of_key(key),
     )
     note(db, Deed(Action.KEY_ADDED, key.id, told_of_key(key)), author, now)
     return True
@@ -122,7 +110,7 @@ def open_session(
         return False
     begun_at = to_ms(session.begun_at)
     db.execute(
-        f"INSERT OR REPLACE INTO session ({people_rows.SESSION}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 -- constants
+        f"INSERT OR REPLACE INTO session ({SESSION}) VALUES (?, ?, ?, ?, ?)",  # noqa: S608 -- constants
         (session.token_hash, account.name, begun_at, to_ms(session.seen_at), session.client),
     )
     db.execute("UPDATE account SET last_login_at = ? WHERE name = ?", (begun_at, account.name))
@@ -204,19 +192,6 @@ def forget(db: apsw.Connection, audit_before: datetime, now: datetime) -> int:
 
 def _put(db: apsw.Connection, account: Account) -> None:
     db.execute(
-        f"INSERT OR REPLACE INTO account ({people_rows.ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- constants
-        (
-            account.name,
-            account.role.value,
-            account.reads_content,
-            account.password_hash,
-            account.disabled,
-            to_ms(account.created_at),
-            _ms(account.last_login_at),
-            account.subject,
-        ),
+        f"INSERT OR REPLACE INTO account ({ACCOUNT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",  # noqa: S608 -- constants
+        row_of_account(account),
     )
-
-
-def _ms(at: datetime | None) -> int | None:
-    return None if at is None else to_ms(at)

@@ -15,6 +15,7 @@ from relayd.store.sqlite import messages, trust_rows
 from relayd.store.sqlite.reading import Reader
 from relayd.store.sqlite.values import fetch, to_ms
 from relayd.store.sqlite.writer import Writer
+from relayd.store.trust_rows import row_of_count, row_of_entry
 
 _AT_ONCE = 1000  # rows deleted in one transaction
 # A policy that seems to be of the future was fetched before the clock was set back.
@@ -41,7 +42,7 @@ class SqliteTrust:
         return await self._reader.ask(lambda db: trust_rows.entry(db, domain))
 
     async def keep_sts_policy(self, entry: StsEntry) -> None:
-        row = (*trust_rows.row_of(entry), to_ms(self._clock.now()))
+        row = (*row_of_entry(entry), to_ms(self._clock.now()))
         await self._writer.submit(lambda db: _run(db, _KEEP, row))
 
     async def due_sts_policies(self, limit: int) -> Sequence[StsEntry]:
@@ -67,7 +68,7 @@ class SqliteTrust:
         )
 
     async def add_tls_results(self, counts: Mapping[CountedSession, int]) -> None:
-        rows = [trust_rows.row_of_count(session, count) for session, count in counts.items()]
+        rows = [row_of_count(session, count) for session, count in counts.items()]
         await self._writer.submit(lambda db: _run_many(db, _COUNT, rows))
 
     async def tls_days(self, until: date) -> Sequence[CountedDomain]:

@@ -235,7 +235,8 @@ CREATE TABLE account (
     password_hash text COLLATE "C" NOT NULL,      -- argon2id; empty: no log-in by password
     disabled boolean NOT NULL,
     created_at bigint NOT NULL,
-    last_login_at bigint
+    last_login_at bigint,
+    subject text COLLATE "C" NOT NULL DEFAULT ''  -- issuer and sub, a blank between; empty: not known yet
 );
 CREATE TABLE session (
     token_hash bytea PRIMARY KEY,
