@@ -20,6 +20,7 @@ from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreBroken, StoreError
 from relayd.policy.delivery.admission import WINDOW, Admission, Load, Who
+from relayd.policy.seldom import Seldom
 from relayd.policy.stopping import RECORD_WITHIN
 from relayd.ports.queue import Lease, Work
 from relayd.trace import tracing
@@ -128,6 +129,7 @@ class Scheduler:
         self._tasks = tasks
         self._leases.begin()
         renewal = tasks.create_task(self._leases.renew(self.wake), name="renewal of leases")
+        loop, trouble = asyncio.get_running_loop(), Seldom()
         while not self._leases.is_stopping:
             self._wake.clear()
             claimed = 0
@@ -135,10 +137,12 @@ class Scheduler:
                 if self._news is not None:
                     await self._news.refresh()
                 claimed = await self._claim()
+                trouble = Seldom()
             except StoreBroken:
                 raise
             except StoreError as error:
-                log.warning("claim_failed", fault="local", reason=str(error))
+                if trouble.is_due(loop.time()):
+                    log.warning("claim_failed", fault="local", reason=str(error))
             if not claimed or self._admission.quota(self._load) is None:
                 await self._doze()
         await self._stopped.wait()  # what is under way is ours as long as it lasts
