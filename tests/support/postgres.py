@@ -104,6 +104,11 @@ class Server:
             assert self._process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not begin"
 
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
     def kill(self) -> None:
         """End it at once, as a crash does."""
         assert self._process is not None
