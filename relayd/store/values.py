@@ -28,3 +28,8 @@ def query_key(address: str) -> str:
     """The key of an address as somebody typed it."""
     local, _, domain = address.rpartition("@")
     return address_key(local, domain)
+
+
+def without_nul(text: str | None) -> str | None:
+    """Return text as PostgreSQL can hold it: it has no character NUL, which peers and clients may send."""
+    return text.replace("\0", "\ufffd") if text and "\0" in text else text

@@ -11,7 +11,7 @@ from relayd.store import rows
 from relayd.store.postgres import content, destinations, events
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
-from relayd.store.values import address_key, to_ms
+from relayd.store.values import address_key, to_ms, without_nul
 
 _MESSAGE_COLUMNS = (
     "id, received_at, reverse_path, size, message_id_header, tag, flags,"
@@ -168,16 +168,16 @@ def _message(message: NewMessage, at: Moment) -> Row:
         to_ms(message.received_at),
         str(message.reverse_path or ""),
         len(message.content),
-        facts.message_id_header,
-        facts.tag,
+        without_nul(facts.message_id_header),
+        without_nul(facts.tag),
         rows.flags_of(message),
         rows.dump(message.parameters),
         client.ip,
-        client.helo,
+        without_nul(client.helo),
         client.listener,
         client.auth_user,
         client.account,
-        facts.subject,
+        without_nul(facts.subject),
         facts.test_via or None,
         at.served,
     )

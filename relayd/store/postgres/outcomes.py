@@ -23,7 +23,7 @@ from relayd.store.postgres import content, destinations, events, leases, suppres
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
-from relayd.store.values import to_ms
+from relayd.store.values import to_ms, without_nul
 
 # A settlement is of one attempt: an operator may have held and released the recipient since.
 _GUARD = (
@@ -124,8 +124,8 @@ def _statement(
     lease: Lease, settlement: Settlement, at: Moment
 ) -> tuple[str, Row, str, int | None]:
     """Return the statement for an outcome, its parameters behind those of the guard, and what becomes due when."""
-    reply = (settlement.code, settlement.enhanced, settlement.reply)
-    host = (settlement.remote_host, settlement.redirected_to)
+    reply = (settlement.code, settlement.enhanced, without_nul(settlement.reply))
+    host = (without_nul(settlement.remote_host), settlement.redirected_to)
     outcome = settlement.outcome
     state = state_after(outcome)
     guard = _GUARD + may_become(state)
@@ -134,7 +134,12 @@ def _statement(
         case Relayed() | Sent() | Bounced():
             why: Row = (None, None, None, False)
             if isinstance(outcome, Bounced):
-                why = (outcome.reason, outcome.category, outcome.bounce_class, outcome.suppress)
+                why = (
+                    without_nul(outcome.reason),
+                    outcome.category,
+                    outcome.bounce_class,
+                    outcome.suppress,
+                )
             return finish(guard, first=6), (state, *reply, *why, *host, at.now), here, None
         case Deferred():
             due_at = to_ms(outcome.retry_at)
@@ -143,7 +148,14 @@ def _statement(
                 outcome.soft_failures,
                 int(outcome.possible_duplicate and outcome.counts),
             )
-            deferred: Row = (*when, *reply, outcome.reason, outcome.category, *host, at.now)
+            deferred: Row = (
+                *when,
+                *reply,
+                without_nul(outcome.reason),
+                outcome.category,
+                *host,
+                at.now,
+            )
             if outcome.ages_anew:
                 return _DEFER + _AGES_ANEW + guard, (*deferred, at.served), here, due_at
             return _DEFER + guard, deferred, here, due_at

@@ -15,7 +15,7 @@ from relayd.store.postgres import content, events, messages, outcomes
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
-from relayd.store.values import to_ms
+from relayd.store.values import to_ms, without_nul
 
 _SETTLED = (
     "SELECT message_id, number FROM unnest($1::bigint[], $2::int[]) AS s (message_id, number) WHERE EXISTS"
@@ -163,7 +163,7 @@ def _row(lease: Lease, one: Settlement) -> Row:
         state_after(one.outcome).value,
         one.code,
         one.enhanced,
-        one.reply,
-        one.remote_host,
+        without_nul(one.reply),
+        without_nul(one.remote_host),
         one.redirected_to,
     )

@@ -20,7 +20,7 @@ from relayd.mail.suppression import (
 )
 from relayd.mail.suppression import is_suppressed as judged_suppressed
 from relayd.store.postgres.line import Row, Session
-from relayd.store.values import from_ms, query_key, to_ms
+from relayd.store.values import from_ms, query_key, to_ms, without_nul
 
 _A_PERSON = 0  # where the id of a message is for a bounce
 _LOOKED_AT = 1000  # rows of one address, to show for whom it is suppressed
@@ -179,7 +179,15 @@ async def _keep(db: Session, key: str, new: Suppression) -> None:
     known = [_suppression(row) for row in await db.fetch(_OF_SENDER, key, new.scope)]
     if is_worth_keeping(new, known):
         message_id = _A_PERSON if new.message_id is None else new.message_id
-        row = (new.address, new.scope, new.is_proof, message_id, new.by, to_ms(new.at), new.reason)
+        row = (
+            new.address,
+            new.scope,
+            new.is_proof,
+            message_id,
+            new.by,
+            to_ms(new.at),
+            without_nul(new.reason),
+        )
         await db.execute(_KEEP, key, *row)
 
 
