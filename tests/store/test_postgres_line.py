@@ -151,3 +151,12 @@ async def test_a_server_that_crashed_is_found_again(line: Line) -> None:
         else:
             return
     pytest.fail("it was not found")
+
+
+async def test_it_tells_how_long_a_commit_took() -> None:
+    took: list[float] = []
+    line = Line(postgres.database(), "tried", WRITES, on_commit=took.append)
+    await line.submit(write)
+    await line.close()
+    [seconds] = took
+    assert 0 < seconds < 60

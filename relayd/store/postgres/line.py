@@ -10,7 +10,7 @@ Only this module knows the library and its errors.
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -71,15 +71,17 @@ class Line:
         first: Operation[None] | None = None,
         greet: Operation[None] | None = None,
         reach: Reach | None = None,
+        on_commit: Callable[[float], None] | None = None,
     ) -> None:
         """`name` is what the server's own lists show.
 
         `first` is run ahead of each operation, `greet` on each new connection. `reach` is told
-        whether the server could be reached.
+        whether the server could be reached, `on_commit` how many seconds each commit took.
         """
         self._url = url
         self._settings = {**settings, "application_name": name}
         self._reach = Reach() if reach is None else reach
+        self._on_commit = on_commit
         self._first = first
         self._greet = greet
         self._waiting: deque[_Job[Any]] = deque()
@@ -200,6 +202,8 @@ class Line:
         if self._warned:
             self._drop()
             raise Unknown(self._backend)
+        if self._on_commit is not None:
+            self._on_commit(session.took)
         if session.afterwards:
             behind = self.submit(partial(_all, session.afterwards), is_one=True)
             behind.add_done_callback(_pass_over)

@@ -125,6 +125,7 @@ class PostgresStore:
             first=self._age.keep_up,
             greet=self._startup.check,
             reach=self._reach,
+            on_commit=self._on_commit,
         )
 
     @classmethod
@@ -166,7 +167,7 @@ class PostgresStore:
         now = self._clock.now()
 
         async def operation(db: Session) -> tuple[Registration, int, Others]:
-            await schema.apply(db)
+            await schema.apply(db, self._upgrading)
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, is_first=await workers.is_first(db, worker))
             at = self._moment()

@@ -4,7 +4,7 @@ Each says in its first line if it may run while older relays work with the datab
 none does (`contract`). One process at a time applies them, under an advisory lock of the transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -34,8 +34,11 @@ async def version(db: Session) -> int:
     return int(await db.value("SELECT coalesce(max(number), 0) FROM schema_step"))
 
 
-async def apply(db: Session) -> None:
-    """Bring the database up to date. Raises SchemaMismatch for that of a newer relayd."""
+async def apply(db: Session, upgrading: Callable[[int, int], None] | None = None) -> None:
+    """Bring the database up to date. Raises SchemaMismatch for that of a newer relayd.
+
+    `upgrading` is told of each step ahead of it, and which is the last, but where the database was empty.
+    """
     if await version(db) == newest():
         return
     await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)
@@ -44,6 +47,8 @@ async def apply(db: Session) -> None:
     _check(there)
     for number, script in steps():
         if number > there:
+            if there and upgrading is not None:
+                upgrading(number, newest())
             await db.script(script)
             await db.execute("INSERT INTO schema_step (number) VALUES ($1)", number)
 

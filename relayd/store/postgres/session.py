@@ -20,6 +20,7 @@ class Session:
         self._connection = connection
         self._transaction: Any = None
         self.afterwards: list[Operation[None]] = []  # run by the line behind the commit
+        self.took = 0.0  # seconds: the last statement, which is the commit or has it in itself
         self.events = 0  # recorded in this transaction: `relayd.store.postgres.events`
 
     async def begin(self) -> None:
@@ -77,8 +78,11 @@ class Session:
 
     async def _answer(self, coming: Awaitable[T]) -> T:
         """Wait for an answer. A connection without one for long is given up: who asked finds it lost."""
-        limit = asyncio.get_running_loop().call_later(_SILENT, self._connection.terminate)
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        limit = loop.call_later(_SILENT, self._connection.terminate)
         try:
             return await coming
         finally:
             limit.cancel()
+            self.took = loop.time() - begun
