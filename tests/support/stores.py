@@ -128,7 +128,9 @@ NOT_YET: Mapping[str, str] = {
     "test_contract_outbox_properties": "outbox",
     "test_contract_properties": "all of it",
     "test_contract_requeue": "requeue",
-    "test_contract_tally": "tally",
+    "test_contract_tally.test_each_event_counts_that_is_to": "requeue",
+    "test_contract_tally.test_events_after_a_purge_of_all_count": "purging",
+    "test_contract_tally.test_purged_history_is_forgotten_by_the_day": "purging",
 }
 
 

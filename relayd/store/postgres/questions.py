@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from relayd.errors import StoreUnavailable, TookTooLong
 from relayd.store.postgres import schema
-from relayd.store.postgres.line import READS, Line, Operation, Session
+from relayd.store.postgres.line import READS, Line, Operation
 
 T = TypeVar("T")
 
@@ -52,13 +52,10 @@ class Questions:
         return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop)
 
     async def _ask(self, question: Operation[T]) -> T:
-        async def checked(db: Session) -> T:
-            if not self._is_known:
-                await schema.expect(db)
-                self._is_known = True
-            return await question(db)
-
-        return await self._line.submit(checked)
+        if not self._is_known:  # in a transaction of its own: a question may choose how it sees
+            await self._line.submit(schema.expect)
+            self._is_known = True
+        return await self._line.submit(question)
 
     def close(self) -> None:
         if self._loop.is_closed():

@@ -32,6 +32,7 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
+from relayd.ports.upkeep import TALLIED_AT_ONCE
 from relayd.ports.view import Query
 from relayd.store.permits import Answer, Change, StoredPermits
 from relayd.store.postgres import (
@@ -51,6 +52,8 @@ from relayd.store.postgres import (
     returned,
     schema,
     suppression,
+    tally_upkeep,
+    tallying,
     workers,
 )
 from relayd.store.postgres.age import Age
@@ -104,6 +107,7 @@ class PostgresStore:
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
+        self._upkeep = self._line(url, "upkeep")
         arrivals = Arrivals(widths=slots, moment=self._moment, monotonic=clock.monotonic)
         self._enqueuing = Together(
             self._arrivals, arrivals.write, happened=arrivals.happened, again=True
@@ -160,7 +164,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Finish what was begun, then let go of the connections."""
-        for line in (self._arrivals, self._results, self._lease):
+        for line in (self._arrivals, self._results, self._lease, self._upkeep):
             await line.close()
 
     async def register(self, worker: WorkerIdentity) -> Registration:
@@ -347,6 +351,15 @@ class PostgresStore:
 
     async def unsuppress(self, address: str) -> bool:
         return await self._lease.submit(lambda db: suppression.unsuppress(db, address))
+
+    async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
+        now = to_ms(self._clock.now())
+
+        async def operation(db: Session) -> bool:
+            is_counted = await tallying.count(db, least=at_once, most=at_once, now=now)
+            return is_counted or await tally_upkeep.tidy(db, now)
+
+        return await self._upkeep.submit(operation)
 
     async def forget_keys(self) -> int:
         return await self._lease.submit(lambda db: once.forget(db, served=self._age.served()))

@@ -31,6 +31,7 @@ from relayd.store.postgres import (
     pause_rows,
     returned,
     suppression,
+    tally_view,
     waiting,
 )
 from relayd.store.postgres.events import SEEN
@@ -53,6 +54,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
     from relayd.ports.sites import SiteStatesView
+    from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.trust import TrustView
     from relayd.ports.waiting import By, Counted
 
@@ -184,6 +186,9 @@ class PostgresView:
 
     def waiting(self, query: Query, by: "By", *, most: int | None = None) -> "Counted":
         return self._questions.ask(lambda db: waiting.count(db, query, by, most))
+
+    def tally(self, query: "TallyQuery") -> "TallyAnswer":
+        return self._questions.ask(lambda db: tally_view.answer(db, query))
 
     def pause_rules(self) -> "Sequence[PauseRule]":
         return self._questions.ask(pause_rows.read)

@@ -3,25 +3,18 @@
 Each change is one short transaction. Done twice, it changes nothing more.
 """
 
-from dataclasses import dataclass
-
 import apsw
 import orjson
 
 from relayd.mail.tally import DAY, KEPT, MOST_VALUES, SPANS, TEN_MINUTES
 from relayd.store.sqlite.tallying import (
-    DIMENSIONS,
-    GROWN,
-    SUMS,
     keep_from,
     kept_from,
     read_meta,
     write_meta,
 )
 from relayd.store.sqlite.values import fetch
-
-REST = "\n"  # as a value: what was rare
-_FOLDED = 500  # values that are put together in one transaction
+from relayd.store.tallies import DIMENSIONS, GROWN, GROWN_DELAYS, SUMS, Tidying, rare
 
 
 def forget(db: apsw.Connection, older_than: int) -> None:
@@ -34,37 +27,26 @@ def forget(db: apsw.Connection, older_than: int) -> None:
     keep_from(db, DAY, older_than)
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One step, and what is to be done with it."""
-
-    span: int
-    at: int
-    keep_from: int | None = None  # all of it is too old: steps before this go
-    dimension: int = 0
-    rare: tuple[str, ...] = ()  # values to be put together; none: it is in order
-
-
-def untidy(db: apsw.Connection, now: int) -> Step | None:
+def untidy(db: apsw.Connection, now: int) -> Tidying | None:
     """Return a step that is too old, or is over and was not looked at for what is rare; None without one."""
     with db:
         for span in SPANS:
             oldest = _next_step(db, span, 0)
             low = now - KEPT[span] if span in KEPT else kept_from(db)[span]
             if oldest is not None and oldest < low - low % span:
-                return Step(span, oldest, keep_from=low - low % span)
+                return Tidying(span, oldest, keep_from=low - low % span)
         for span in SPANS:
             at = _next_step(db, span, read_meta(db, f"tally_tidied_{span}") or 0)
             if at is None or at + span > now - TEN_MINUTES:
                 continue
             for dimension in range(1, len(DIMENSIONS)):
-                if rare := _rare(db, (span, dimension, at)):
-                    return Step(span, at, dimension=dimension, rare=rare)
-            return Step(span, at)
+                if found := _rare(db, (span, dimension, at)):
+                    return Tidying(span, at, dimension=dimension, rare=found)
+            return Tidying(span, at)
     return None
 
 
-def tidy(db: apsw.Connection, step: Step) -> None:
+def tidy(db: apsw.Connection, step: Tidying) -> None:
     """Do what `untidy` found."""
     if step.keep_from is not None:
         keep_from(db, step.span, step.keep_from)
@@ -84,22 +66,16 @@ def _next_step(db: apsw.Connection, span: int, since: int) -> int | None:
 
 
 _OF_STEP = "span = ?1 AND dimension = ?2 AND at = ?3"
-_TROUBLE = "hard + block + soft + late_bounced + complained + dropped"
-_RARE = (
-    "SELECT value FROM (SELECT value, row_number() OVER (ORDER BY received + sent + relayed + deferred DESC) AS size,"  # noqa: S608
-    f" row_number() OVER (ORDER BY {_TROUBLE} DESC) AS trouble, {_TROUBLE} AS is_any"
-    f" FROM tally WHERE {_OF_STEP} AND value <> char(10))"
-    f" WHERE size > {MOST_VALUES} AND NOT (is_any AND trouble <= {MOST_VALUES}) LIMIT {_FOLDED}"
-)
+_RARE = rare(f"{_OF_STEP} AND value <> char(10)")
 _FOLD = (
-    f"INSERT INTO tally SELECT span, dimension, at, char(10), {SUMS} FROM tally"  # noqa: S608 -- constants
+    f"INSERT INTO tally AS t SELECT span, dimension, at, char(10), {SUMS} FROM tally"  # noqa: S608 -- constants
     f" WHERE {_OF_STEP} AND value IN (SELECT value FROM json_each(?4)) GROUP BY 1, 2, 3"
     f" ON CONFLICT DO UPDATE SET {GROWN}"
 )
 _FOLD_DELAYS = (
-    "INSERT INTO tally_delay SELECT span, dimension, char(10), at, class, sum(recipients) FROM tally_delay"  # noqa: S608
+    "INSERT INTO tally_delay AS t SELECT span, dimension, char(10), at, class, sum(recipients) FROM tally_delay"  # noqa: S608
     f" WHERE {_OF_STEP} AND value IN (SELECT value FROM json_each(?4)) GROUP BY 1, 2, 4, 5"
-    " ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients"
+    f" ON CONFLICT DO UPDATE SET {GROWN_DELAYS}"
 )
 
 
@@ -109,8 +85,8 @@ def _rare(db: apsw.Connection, key: tuple[int, int, int]) -> tuple[str, ...]:
     return tuple(value for (value,) in fetch(db, _RARE, key))
 
 
-def _fold(db: apsw.Connection, key: tuple[int, int, int], rare: tuple[str, ...]) -> None:
-    values = orjson.dumps(rare).decode()
+def _fold(db: apsw.Connection, key: tuple[int, int, int], wanted: tuple[str, ...]) -> None:
+    values = orjson.dumps(wanted).decode()
     for statement in (
         _FOLD,
         _FOLD_DELAYS,

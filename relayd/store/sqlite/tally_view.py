@@ -3,28 +3,20 @@
 All is read in one transaction of the caller, so that an event is in the tally or in the rest, never in both.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import timedelta
+from collections.abc import Sequence
 from typing import Any
 
 import apsw
 
-from relayd.mail.tally import BOUNCES, COUNTED, DAY, END, Dimension, Piece, pieces
+from relayd.mail.tally import BOUNCES, COUNTED, DAY, END, Dimension, Piece
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
 from relayd.ports.upkeep import TALLIED_AT_ONCE
-from relayd.store.sqlite.tally_upkeep import REST
-from relayd.store.sqlite.tallying import (
-    DIMENSIONS,
-    FACTS,
-    kept_from,
-    read_meta,
-    uncounted,
-)
+from relayd.store.sqlite.tallying import FACTS, kept_from, read_meta, uncounted
 from relayd.store.sqlite.values import fetch, from_ms, to_ms
+from relayd.store.tallies import DIMENSIONS, REST, folded, pieces_of
 
 _NONE = dict.fromkeys(COUNTED, 0)
 _LIVE = 2 * TALLIED_AT_ONCE  # events that a question counts for itself
-_MS = timedelta(milliseconds=1)
 
 _WITH = (
     "WITH piece (span, low, high) AS MATERIALIZED"
@@ -50,7 +42,7 @@ def answer(db: apsw.Connection, query: TallyQuery) -> TallyAnswer:
         begins = max(begins, kept[DAY])
     since = max(0 if query.since is None else to_ms(query.since), begins or 0)
     until = END if query.until is None else to_ms(query.until)
-    found = _pieces(kept, query, since, until) if since < until else []
+    found = pieces_of(kept, query, since, until)
     db.execute("DROP TABLE IF EXISTS temp.fact")
     ids = {"after": 0, "upto": 0} if rest is None else rest.ids
     db.execute(f"CREATE TEMP TABLE fact AS {FACTS}", ids)  # each of them is read once
@@ -63,14 +55,6 @@ def answer(db: apsw.Connection, query: TallyQuery) -> TallyAnswer:
         begins=None if begins is None else from_ms(begins),
         counted_until=counted_until,
     )
-
-
-def _pieces(kept: Mapping[int, int], query: TallyQuery, since: int, until: int) -> list[Piece]:
-    if query.step is None:
-        return pieces(since, until, kept)
-    step = query.step // _MS
-    span = step if kept[step] <= since - since % step else DAY
-    return [Piece(span, since - since % span, until + -until % span)]
 
 
 class _Question:
@@ -128,7 +112,7 @@ class _Question:
                 at=from_ms(row[0]) if isinstance(row[0], int) else None,
                 is_rest=row[0] == REST,
                 counts=_NONE | dict(zip(names, row[1:], strict=True)),
-                delays=delays.get(_folded(row[0]), {}),
+                delays=delays.get(folded(row[0]), {}),
             )
             for row in found
         ]
@@ -153,14 +137,9 @@ class _Question:
         given = bindings | {"values": orjson.dumps(values).decode()}
         delays: dict[Any, dict[int, int]] = {}
         for found, each, recipients in fetch(self._db, sql, given):
-            delays.setdefault(_folded(found), {})[each] = recipients
+            delays.setdefault(folded(found), {})[each] = recipients
         return delays
 
 
 def _listed(what: str, each: Sequence[object]) -> str:
     return ", ".join(what.format(one) for one in each)
-
-
-def _folded(key: Any) -> Any:
-    """Return what two spellings of a value have in common, as SQLite compares them."""
-    return key.encode().lower().decode() if isinstance(key, str) else key

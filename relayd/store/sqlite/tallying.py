@@ -5,56 +5,48 @@ that adds what they came to: each event counts once, whatever dies when. A batch
 which only adds up. What is not yet a batch is counted by each question for itself.
 """
 
-from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import apsw
 
-from relayd.mail.tally import COUNTED, KEPT, OCTAVE, SPANS, TEN_MINUTES, Dimension
+from relayd.mail.tally import COUNTED, KEPT, OCTAVE, SPANS
 from relayd.store.sqlite.values import fetch
-
-_VALUES: Mapping[Dimension, str] = {
-    Dimension.SENDER: "m.reverse_path",
-    Dimension.TAG: "coalesce(m.tag, '')",
-    Dimension.USER: "coalesce(m.auth_user, '')",
-    Dimension.DOMAIN: "substr(r.address_key, 1, instr(r.address_key, '@') - 1)",
-    Dimension.DESTINATION: "r.destination",
-    Dimension.CATEGORY: "CASE WHEN e.kind NOT IN ('received', 'sent', 'relayed', 'complained', 'dropped')"
-    " THEN e.detail->>'category' END",
-    Dimension.CLIENT: "m.client_ip",
-}
-# What an event counts as: its kind, or the class of a bounce, as its place in COUNTED.
-_COUNTS_AS = (
-    "CASE e.kind WHEN 'bounced' THEN CASE e.detail->>'bounce_class' WHEN 'hard' THEN 4 WHEN 'soft' THEN 6 ELSE 5 END"
-    + "".join(f" WHEN '{name}' THEN {COUNTED.index(name)}" for name in COUNTED[:4] + COUNTED[7:])
-    + " END"
+from relayd.store.tallies import (
+    DIMENSIONS,
+    GROWN,
+    GROWN_DELAYS,
+    KINDS,
+    STEP,
+    Sums,
+    counts_as,
+    sums_of,
+    values_of,
 )
-_KINDS = ", ".join(f"'{name}'" for name in (*COUNTED[:4], "bounced", *COUNTED[7:]))
-SUMS = ", ".join(f"sum({name})" for name in COUNTED)
-GROWN = ", ".join(f"{name} = {name} + excluded.{name}" for name in COUNTED)
+
+_VALUES = values_of(
+    detail="e.detail", domain="substr(r.address_key, 1, instr(r.address_key, '@') - 1)"
+)
 
 # The events between two ids, with all that they are counted by. The order of the joins is that of the ids.
 FACTS = (
     "SELECT e.at AS happened,"  # noqa: S608 -- constants
-    f" e.at / {TEN_MINUTES} * {TEN_MINUTES} AS at, {_COUNTS_AS} AS what, '' AS everything,"
+    f" {STEP} AS at, {counts_as('e.detail')} AS what, '' AS everything,"
     f" {', '.join(f'{sql} AS {name}' for name, sql in _VALUES.items())},"
     " CASE WHEN e.kind IN ('sent', 'relayed')"
     f" THEN CAST({OCTAVE} * log2(max(e.at - m.received_at, 1)) AS INTEGER) END AS class"
     " FROM event e CROSS JOIN message m ON m.id = e.message_id"
     " CROSS JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
-    f" WHERE e.id > :after AND e.id <= :upto AND e.kind IN ({_KINDS})"
+    f" WHERE e.id > :after AND e.id <= :upto AND e.kind IN ({KINDS})"
 )
-DIMENSIONS = ("everything", *Dimension)  # by their numbers
 _READ = f"SELECT at, what, class, {', '.join(DIMENSIONS)} FROM ({FACTS})"  # noqa: S608 -- constants
 _ADD = (
-    f"INSERT INTO tally VALUES (?, ?, ?, ?, {', '.join('?' * len(COUNTED))})"  # noqa: S608 -- constants
+    f"INSERT INTO tally AS t VALUES (?, ?, ?, ?, {', '.join('?' * len(COUNTED))})"  # noqa: S608 -- constants
     f" ON CONFLICT DO UPDATE SET {GROWN}"
 )
 _ADD_DELAYS = (
-    "INSERT INTO tally_delay VALUES (?, ?, ?, ?, ?, ?)"
-    " ON CONFLICT DO UPDATE SET recipients = recipients + excluded.recipients"
+    "INSERT INTO tally_delay AS t VALUES (?, ?, ?, ?, ?, ?)"  # noqa: S608 -- constants
+    f" ON CONFLICT DO UPDATE SET {GROWN_DELAYS}"
 )
 
 
@@ -104,8 +96,7 @@ class Batch:
     """What some events came to."""
 
     of: Range
-    counts: dict[tuple[int, int, str], list[int]]  # of a dimension, a step and a value
-    delays: dict[tuple[int, str, int, int], int]  # of a dimension, a value, a step and a class
+    sums: Sums
 
 
 def batch(db: apsw.Connection, *, least: int, most: int) -> Batch | None:
@@ -118,29 +109,7 @@ def batch(db: apsw.Connection, *, least: int, most: int) -> Batch | None:
         rows = [] if found is None else fetch(db, _READ, found.ids)
     if found is None:
         return None
-    counted = Batch(of=found, counts={}, delays={})
-    for (number, value, at, what, delay), events in _counted(rows).items():
-        key = number, at, value
-        if key not in counted.counts:
-            counted.counts[key] = [0] * len(COUNTED)
-        counted.counts[key][what] += events
-        if delay is not None:
-            each = number, value, at, delay
-            counted.delays[each] = counted.delays.get(each, 0) + events
-    return counted
-
-
-def _counted(rows: list[tuple[Any, ...]]) -> dict[tuple[Any, ...], int]:
-    """Return how many events have the same dimension and value, step, meaning and class of delay."""
-    if not rows:
-        return {}
-    at, what, delay, *columns = zip(*rows, strict=True)
-    return {
-        (number, *key): events
-        for number, column in enumerate(columns)
-        for key, events in Counter(zip(column, at, what, delay, strict=True)).items()
-        if key[0] is not None
-    }
+    return Batch(of=found, sums=sums_of(rows))
 
 
 def add(db: apsw.Connection, counted: Batch, *, now: int) -> None:
@@ -156,24 +125,9 @@ def add(db: apsw.Connection, counted: Batch, *, now: int) -> None:
         return
     for span, time in KEPT.items():
         keep_from(db, span, now - time)
-    counts, delays = sorted(counted.counts.items()), sorted(counted.delays.items())
     for span, low in kept_from(db).items():
-        db.executemany(
-            _ADD,
-            [
-                (span, number, at - at % span, value, *row)
-                for (number, at, value), row in counts
-                if at >= low
-            ],
-        )
-        db.executemany(
-            _ADD_DELAYS,
-            [
-                (span, number, value, at - at % span, each, recipients)
-                for (number, value, at, each), recipients in delays
-                if at >= low
-            ],
-        )
+        db.executemany(_ADD, counted.sums.rows(span, low))
+        db.executemany(_ADD_DELAYS, counted.sums.delay_rows(span, low))
     write_meta(db, "tallied", of.upto)
     if of.begins is not None:
         write_meta(db, "tally_begins", of.begins)
