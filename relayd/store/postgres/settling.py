@@ -26,7 +26,7 @@ _ACCEPTED = (
     " $8::text[], $9::text[], $10::text[], $11::text[]) AS s (message_id, number, slot, epoch, attempt, became, said_code,"
     " said_enhanced, said_reply, host, redirected) WHERE NOT EXISTS (SELECT 1 FROM subscription)),"
     " d AS (DELETE FROM queue q USING s WHERE q.message_id = s.message_id AND q.number = s.number AND q.slot = s.slot"
-    " AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND {allowed} RETURNING q.*, s.became, s.said_code,"
+    " AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND ({allowed}) RETURNING q.*, s.became, s.said_code,"
     " s.said_enhanced, s.said_reply, s.host, s.redirected),"
     " r AS (INSERT INTO recipient ({columns}) SELECT {kept}, became, said_code, said_enhanced, said_reply, NULL, NULL, NULL,"
     " false, host, redirected, $12 FROM d),"
@@ -83,7 +83,7 @@ class Settling:
         first = db.events
         db.events += len(told)
         sql = _ACCEPTED.format(
-            allowed=may_become(RecipientState.SENT).replace("state", "q.state", 1),
+            allowed=" OR ".join(map(_allowed, (RecipientState.SENT, RecipientState.RELAYED))),
             columns=outcomes.FINISHED,
             kept=outcomes.KEPT,
             number=events.NUMBER,
@@ -167,3 +167,9 @@ def _row(lease: Lease, one: Settlement) -> Row:
         without_nul(one.remote_host),
         one.redirected_to,
     )
+
+
+def _allowed(after: RecipientState) -> str:
+    """Return the condition of those that may become this, where that is what becomes of them."""
+    allowed = may_become(after).replace("state IN", "q.state IN")
+    return f"(s.became = '{after}' AND {allowed})"
