@@ -11,4 +11,4 @@ _ALL = tuple(RecipientState)
 def may_become(after: RecipientState, among: tuple[RecipientState, ...] = _ALL) -> str:
     """Return the SQL condition of recipients in one of the states `among` that may become `after`."""
     states = ", ".join(f"'{state}'" for state in states_before(after, among))
-    return f"state IN ({states or 'NULL'})" if states else "false"
+    return f"state IN ({states})" if states else "false"
