@@ -172,8 +172,17 @@ END $$;
 async def _prepare(db: Session) -> None:
     """Make the tables, with weeks for the instants of tests."""
     await schema.apply(db)
-    await partitions.make(db, to_ms(START), behind=2, ahead=10)
+    await _make_weeks(db)
     await db.script(_EMPTY)
+
+
+async def _make_weeks(db: Session) -> None:
+    await partitions.make(db, to_ms(START), behind=2, ahead=10)
+
+
+async def _clear(db: Session) -> None:
+    await db.script("CALL make_empty()")
+    await _make_weeks(db)  # a test may have purged some
 
 
 @cache
@@ -186,7 +195,7 @@ def database() -> str:
 
 def empty() -> None:
     """Delete all rows of that database."""
-    _wait_for(ask_once(database(), lambda db: db.script("CALL make_empty()")))
+    _wait_for(ask_once(database(), _clear))
 
 
 def _wait_for(what: Coroutine[Any, Any, None]) -> None:

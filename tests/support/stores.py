@@ -114,23 +114,12 @@ OPENERS: Mapping[str, Callable[[Path], Box]] = {
 
 # Modules, and single tests of modules, that run over all stores and that the one on PostgreSQL does not pass yet, and what they wait for.
 NOT_YET: Mapping[str, str] = {
-    "test_contract.test_compacting_deletes_what_a_purge_would_and_nothing_else": "purging",
-    "test_contract.test_purge_deletes_old_finished_messages_only": "purging",
-    "test_contract.test_purge_goes_by_the_last_update": "purging",
-    "test_contract_late.test_a_return_path_takes_a_few_mails": "purging",
-    "test_contract_late.test_history_ends_after_the_late_bounce": "purging",
-    "test_contract_late.test_news_of_a_forgotten_message_is_not_recorded": "purging",
-    "test_contract_suppressed_by_hand.test_a_suppression_outlives_its_message": "purging",
-    "test_contract_suppressed_by_hand.test_an_inactive_mailbox_is_counted_across_a_purge": "purging",
-    "test_contract_once.test_a_key_outlives_the_history_of_its_message": "purging",
     "test_contract_outbox": "outbox",
     "test_contract_outbox_alerts": "outbox",
     "test_contract_outbox_properties": "outbox",
     "test_contract_properties": "all of it",
     "test_contract_requeue": "requeue",
     "test_contract_tally.test_each_event_counts_that_is_to": "requeue",
-    "test_contract_tally.test_events_after_a_purge_of_all_count": "purging",
-    "test_contract_tally.test_purged_history_is_forgotten_by_the_day": "purging",
 }
 
 

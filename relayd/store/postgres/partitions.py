@@ -4,13 +4,20 @@ A message has all of its history in one week of each. There is no partition for 
 would forbid to detach one without locks: an id from far off, of a node whose clock is wrong, is refused.
 """
 
-from relayd.store.postgres.line import Session
+from relayd.store.postgres.line import Row, Session
 
 TABLES = ("message", "recipient", "event")
 WEEK = 7 * 24 * 3600 * 1000 << 21  # in ids
-_AHEAD = 8  # weeks
+_AHEAD, _BEHIND = 8, 1  # weeks
 _LAST = (1 << 63) // WEEK  # it has the end of all ids
 _ID_EPOCH = 1_577_836_800_000  # relayd.mail.ids: 2020
+_LOCK = 0x7765656B  # "week"
+_LATE = (
+    5 * 60 * 1000
+)  # milliseconds after its reception, from where on the index knows a recipient as changed late
+_WAITS = 200  # milliseconds that all others wait for us at most: who asks for a table waits behind who wants it alone
+_WEEKS = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'message'::regclass"
+_WAITING = "SELECT 1 FROM queue WHERE message_id >= $1 AND message_id < $2 LIMIT 1"
 _THERE = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL"
 
 
@@ -19,13 +26,15 @@ def week_of(ms: int) -> int:
     return min((max(ms - _ID_EPOCH, 0) << 21) // WEEK, _LAST)
 
 
-async def make(db: Session, now: int, *, behind: int = 1, ahead: int = _AHEAD) -> None:
+async def make(db: Session, now: int, *, behind: int = _BEHIND, ahead: int = _AHEAD) -> None:
     """Make the weeks around an instant that are not there yet."""
     first, last = max(week_of(now) - behind, 0), min(week_of(now) + ahead, _LAST)
     wanted = [(table, week) for week in range(first, last + 1) for table in TABLES]
     names = [f"{table}_w{week}" for table, week in wanted]
-    found = await db.fetch(_THERE, names)
-    there = {name for (name,) in found}
+    if len(await db.fetch(_THERE, names)) == len(names):
+        return
+    await db.execute("SELECT pg_advisory_xact_lock($1)", _LOCK)  # others make them as well
+    there = {name for (name,) in await db.fetch(_THERE, names)}
     for (table, week), name in zip(wanted, names, strict=True):
         if name not in there:
             end = "MAXVALUE" if week == _LAST else (week + 1) * WEEK
@@ -33,3 +42,58 @@ async def make(db: Session, now: int, *, behind: int = 1, ahead: int = _AHEAD) -
                 f"CREATE TABLE {name} PARTITION OF {table}"
                 f" FOR VALUES FROM ({week * WEEK}) TO ({end})"
             )
+
+
+async def over(db: Session, before: int, *, now: int) -> list[int]:
+    """Return the weeks that ended before an instant, the oldest first, but those that `make` makes."""
+    there = [int(name.rpartition("_w")[2]) for (name,) in await db.fetch(_WEEKS)]
+    first_to_stay = min(week_of(now) - _BEHIND, week_of(before - _LATE))
+    return sorted(week for week in there if week < first_to_stay)
+
+
+def ids(week: int) -> tuple[int, int]:
+    """Return the first id of a week, and the first one of the next."""
+    return week * WEEK, (week + 1) * WEEK
+
+
+async def size(db: Session, week: int) -> int:
+    """Return how many messages a week has."""
+    return int(await db.value(f"SELECT count(*) FROM message_w{week}"))  # noqa: S608 -- a number
+
+
+async def last_event(db: Session, week: int) -> Row | None:
+    """Return number and instant of the last event of a week; None without any."""
+    found = await db.fetch(f"SELECT number, at FROM event_w{week} ORDER BY number DESC LIMIT 1")  # noqa: S608 -- a number
+    return found[0] if found else None
+
+
+async def is_finished(db: Session, week: int, before: int, *, counted: int) -> bool:
+    """Tell whether nothing in a week is unfinished, changed since an instant, or not counted yet."""
+    if await db.fetch(_WAITING, *ids(week)):
+        return False
+    last = await last_event(db, week)
+    if last is not None and (last[0] > counted or last[1] >= before):
+        return False
+    return not await db.fetch(
+        f"SELECT 1 FROM recipient_w{week} WHERE updated_at >= $1"  # noqa: S608 -- a number
+        f" AND updated_at > (message_id >> 21) + {_ID_EPOCH + _LATE} LIMIT 1",
+        before,
+    )
+
+
+async def drop(db: Session, week: int, *, last: Row | None) -> bool:
+    """Drop a week; False, and nothing, if it is in use, or `last` is no longer its last event: something happened.
+
+    Each change of a message has an event. A partition that is dropped takes its parent for itself for an instant.
+    DETACH CONCURRENTLY would not, but it is no part of a transaction, waits for all who look, and has to be
+    finished (DETACH FINALIZE) by who comes after a crash.
+    """
+
+    async def operation() -> bool:
+        await db.execute(f"LOCK TABLE ONLY {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
+        if await last_event(db, week) != last or await db.fetch(_WAITING, *ids(week)):
+            return False
+        await db.execute(f"DROP TABLE {', '.join(f'{table}_w{week}' for table in TABLES)}")
+        return True
+
+    return bool(await db.unless_locked(operation, within=_WAITS))

@@ -32,7 +32,7 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
-from relayd.ports.upkeep import TALLIED_AT_ONCE
+from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.permits import Answer, Change, StoredPermits
 from relayd.store.postgres import (
@@ -49,6 +49,7 @@ from relayd.store.postgres import (
     partitions,
     pausing,
     permits,
+    purging,
     returned,
     schema,
     suppression,
@@ -74,6 +75,8 @@ _RENEWED_BY_THEN = (
     60.0  # seconds, after the store was away, until all that live have renewed their leases
 )
 _LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
+
+_OCTETS = "SELECT pg_database_size(current_database())"
 
 Upgrading = Callable[[int, int], None]
 
@@ -351,6 +354,22 @@ class PostgresStore:
 
     async def unsuppress(self, address: str) -> bool:
         return await self._lease.submit(lambda db: suppression.unsuppress(db, address))
+
+    async def purge(self, older_than: datetime) -> int:
+        now = to_ms(self._clock.now())
+        await self._upkeep.submit(lambda db: partitions.make(db, now))
+        await self._upkeep.submit(  # what is not counted is not deleted
+            lambda db: tallying.count(db, least=1, most=TALLIED_AT_ONCE, now=now)
+        )
+        return await self._upkeep.submit(lambda db: purging.purge(db, older_than, now=now))
+
+    async def compact(self, older_than: datetime) -> Compacted:
+        purged = await self.purge(older_than)
+        octets = await self._upkeep.submit(lambda db: db.value(_OCTETS))
+        return Compacted(purged=purged, octets=octets, unused=0, can_shrink=True)
+
+    async def let_go(self, before: datetime) -> LetGo:
+        return await self._upkeep.submit(lambda db: purging.let_go(db, before))
 
     async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
         now = to_ms(self._clock.now())

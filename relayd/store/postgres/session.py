@@ -10,6 +10,10 @@ Row = tuple[Any, ...]
 _SILENT = 15.0  # seconds without an answer to a statement; after that it is looked into
 
 
+_NO_LOCK = (
+    "55P03"  # lock_not_available: https://www.postgresql.org/docs/current/errcodes-appendix.html
+)
+
 Operation = Callable[["Session"], Awaitable[T]]
 
 
@@ -54,6 +58,23 @@ class Session:
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Run a statement for each row of parameters."""
         await self._answer(self._connection.executemany(sql, list(rows)))
+
+    async def unless_locked(
+        self, operation: Callable[[], Awaitable[T]], *, within: int
+    ) -> T | None:
+        """Run a part of the transaction; None, and it is undone, when a lock is not had within so many milliseconds."""
+        await self.execute("SAVEPOINT part")
+        before = await self.value("SHOW lock_timeout")
+        await self.execute(f"SET LOCAL lock_timeout = {int(within)}")
+        try:
+            done = await operation()
+        except Exception as exc:
+            if getattr(exc, "sqlstate", None) != _NO_LOCK:
+                raise
+            await self.execute("ROLLBACK TO SAVEPOINT part")  # the setting goes back as well
+            return None
+        await self.execute(f"SET LOCAL lock_timeout = '{before}'")
+        return done
 
     async def listen(self, channel: str, heard: Callable[..., None]) -> None:
         """From this transaction's end, have `heard` called with what comes on a channel; the last argument is the text.
