@@ -11,6 +11,7 @@ import orjson
 
 from relayd.mail.event import Event
 from relayd.mail.words import Detail
+from relayd.store.postgres import telling
 from relayd.store.postgres.line import Row, Session
 from relayd.store.values import to_ms
 
@@ -21,10 +22,12 @@ SEEN = f"(pg_snapshot_xmin(pg_current_snapshot())::text::bigint * {IN_A_TRANSACT
 NUMBER = f"pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n.n"
 """The number of an event, of which `n.n` says the which of its transaction it is."""
 
+# With it it is asked whether anybody is to be told.
 _RECORD = (
-    f"INSERT INTO event SELECT pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n, m, r, at, kind, detail"  # noqa: S608 -- constants
+    f"WITH e AS (INSERT INTO event SELECT {NUMBER}, m, r, at, kind, detail"  # noqa: S608 -- constants
     " FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[])"
-    " AS e (n, m, r, at, kind, detail)"
+    " AS n (n, m, r, at, kind, detail))"
+    " SELECT pg_current_xact_id()::text::bigint WHERE EXISTS (SELECT 1 FROM subscription WHERE kind = ANY($7::text[]))"
 )
 
 
@@ -40,14 +43,22 @@ async def record(db: Session, events: Iterable[Event]) -> None:
 
 
 async def record_rows(db: Session, rows: Sequence[Row]) -> None:
-    """Add events: message, recipient, instant, kind, and the detail as JSON."""
+    """Add events: message, recipient, instant, kind, and the detail as JSON. Endpoints are told in the same transaction.
+
+    The transaction has locked the recipients before: `telling`.
+    """
     if not rows:
         return
     first = db.events
     db.events += len(rows)
     assert db.events < IN_A_TRANSACTION, "a transaction records no more events than this"
     columns = list(map(list, zip(*rows, strict=True)))
-    await db.execute(_RECORD, list(range(first, db.events)), *columns)
+    transaction = await db.value(
+        _RECORD, list(range(first, db.events)), *columns, telling.may_be_told(rows)
+    )
+    if transaction is not None:
+        numbers = [transaction * IN_A_TRANSACTION + n for n in range(first, db.events)]
+        await telling.tell(db, numbers, rows)
 
 
 def dump(detail: Detail) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 
 from relayd.mail.ids import MessageId, first_id_at
 from relayd.ports.upkeep import LetGo
-from relayd.store.postgres import content, partitions, tally_upkeep, tallying
+from relayd.store.postgres import content, endpoints, partitions, tally_upkeep, tallying
 from relayd.store.postgres.line import Session
 from relayd.store.values import to_ms
 
@@ -62,6 +62,7 @@ async def purge(db: Session, older_than: datetime, *, now: int) -> int:
     before = to_ms(older_than)
     purged = await _purge_week(db, before, now=now) or await _purge_some(db, older_than)
     await db.execute(_TESTS, before)
+    await endpoints.sweep(db)
     await tally_upkeep.forget(db, before)
     return purged
 

@@ -61,6 +61,7 @@ from relayd.store.postgres.age import Age
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.outbox import PostgresOutbox
 from relayd.store.postgres.people import PostgresPeople
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.settling import Results, Settling
@@ -119,6 +120,7 @@ class PostgresStore:
         self._settling = Together(
             self._results, settling.write, happened=settling.happened, again=True
         )
+        self.outbox = PostgresOutbox(self._lease, clock, self._moment)
         self.people = PostgresPeople(self._lease, clock)
         self.permits = StoredPermits(self._change_account)
         self.sites = PostgresSites(self._lease, clock)

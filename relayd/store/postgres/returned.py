@@ -13,6 +13,7 @@ from relayd.store.values import from_ms
 
 CAME_BACK = "SELECT at FROM came_back WHERE message_id = $1 AND number = $2 ORDER BY at"
 _ONE = "SELECT 1 FROM every_recipient WHERE message_id = $1 AND number = $2"
+_IN_QUEUE = "SELECT 1 FROM queue WHERE message_id = $1 AND number = $2 FOR UPDATE"
 _LOCKED = "SELECT pg_advisory_xact_lock($1)"
 _COUNT = f"INSERT INTO came_back SELECT $1, $2, $3 WHERE EXISTS ({_ONE})"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
@@ -40,6 +41,7 @@ async def note(db: Session, notice: LateNotice, *, now: int) -> bool:
     event, outcome = notice.event, notice.outcome
     who = (event.message_id, event.recipient)
     if outcome is None:
+        await db.fetch(_IN_QUEUE, *who)  # what it becomes meanwhile is another event
         if not await db.fetch(_ONE, *who):
             return False
     else:

@@ -36,6 +36,7 @@ from relayd.store.postgres import (
 )
 from relayd.store.postgres.events import SEEN
 from relayd.store.postgres.line import Row, Session
+from relayd.store.postgres.outbox_view import PostgresOutboxView
 from relayd.store.postgres.people import PostgresPeopleView
 from relayd.store.postgres.permits import PostgresPermitsView
 from relayd.store.postgres.questions import Questions
@@ -51,6 +52,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.mail.content import Content
     from relayd.mail.pause import PauseRule
     from relayd.ports.backlog import Backlog
+    from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
     from relayd.ports.sites import SiteStatesView
@@ -100,6 +102,10 @@ class PostgresView:
 
     def __init__(self, url: str, *, within: float | None = None) -> None:
         self._questions = Questions(url, within=within)
+
+    @property
+    def outbox(self) -> "OutboxView":
+        return PostgresOutboxView(self._questions)
 
     @property
     def people(self) -> "PeopleView":

@@ -6,31 +6,32 @@ milliseconds of the count by which mail ages (`relayd.store.sqlite.age`).
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Any
 
 import apsw
-import orjson
 
-from relayd.mail.event import Event, Subject
-from relayd.mail.ids import MessageId
-from relayd.mail.words import EventKind
-from relayd.policy.console.webhook import OVERLAP, Off, Result, Standing, Try, judge
+from relayd.policy.console.webhook import Off, Result, Standing, Try, judge
 from relayd.ports.outbox import (
     Action,
     DeliveryResult,
-    DeliveryState,
     EndpointId,
     Outgoing,
     Replay,
     Settled,
 )
 from relayd.ports.people import Author, Deed
+from relayd.store.outbox_rows import (
+    FACTS,
+    STANDING,
+    STATE_AFTER,
+    columns_of,
+    event_of,
+    generations_of,
+    lined_up,
+    standing_of,
+)
 from relayd.store.sqlite.people_writes import note
 from relayd.store.sqlite.values import fetch, from_ms, to_ms
 
-STANDING = "e.failures, e.failing_since, e.rests_from, e.rests_until, e.off"
-# What an event says, with its subject: from `e`, of which there is none for a test.
-FACTS = "e.kind, e.at, m.id, e.recipient, e.detail, m.message_id_header, m.reverse_path, m.tag, m.size, r.address"
 JOINS = (
     " LEFT JOIN event e ON e.id = d.event AND e.message_id = d.message_id"
     " LEFT JOIN message m ON m.id = e.message_id"
@@ -94,11 +95,7 @@ def _due(
 ) -> Iterator[tuple[int, str, tuple[int, ...], int]]:
     """Yield what may be sent: endpoint, URL, generations of its secret, and the number of the event."""
     for endpoint, url, generation, rotated_at, sending, *row in fetch(db, _ENDPOINTS, (now,)):
-        generations = (
-            (generation, generation - 1)
-            if rotated_at is not None and now < rotated_at + OVERLAP
-            else (generation,)
-        )
+        generations = generations_of(generation, rotated_at, now)
         room = standing_of(row).at_once(now) - sending
         tests = "" if room > 0 else _TESTS  # somebody waits for those
         for sql in (_ENDED, _DUE):
@@ -135,7 +132,7 @@ def settle(
     db.execute(
         "UPDATE delivery SET state = ?, next_at = ?, refusals = ?, status = ?, trouble = ?, octets = ?,"
         " took = ? WHERE endpoint = ? AND event = ?",
-        (_STATE_AFTER[verdict.result], verdict.due_at, verdict.refusals, *said, *key),
+        (STATE_AFTER[verdict.result], verdict.due_at, verdict.refusals, *said, *key),
     )
     keep_standing(db, result.endpoint, verdict.standing)
     db.execute(
@@ -152,30 +149,15 @@ def settle(
     )
 
 
-_STATE_AFTER = {
-    Result.DONE: DeliveryState.DONE,
-    Result.WAITS: DeliveryState.WAITING,
-    Result.FAILED: DeliveryState.FAILED,
-}
-
-
 def line_up(db: apsw.Connection, endpoint: int, message_id: int, recipient: int) -> None:
-    """Let the first unfinished delivery of a recipient wait, and those of later events behind it.
-
-    While one is on its way, all others are behind.
-    """
+    """Let the first unfinished delivery of a recipient wait, and those of later events behind it."""
     if not message_id:  # tests wait for nobody
         return
-    rows = fetch(db, _LINE, (endpoint, message_id, recipient))
-    is_free = all(state != DeliveryState.SENDING for _, state in rows)
-    for event, state in rows:
-        wanted = DeliveryState.WAITING if is_free else DeliveryState.BEHIND
-        is_free = False
-        if state not in (wanted, DeliveryState.SENDING):
-            db.execute(
-                "UPDATE delivery SET state = ? WHERE endpoint = ? AND event = ?",
-                (wanted, endpoint, event),
-            )
+    for event, state in lined_up(fetch(db, _LINE, (endpoint, message_id, recipient))):
+        db.execute(
+            "UPDATE delivery SET state = ? WHERE endpoint = ? AND event = ?",
+            (state, endpoint, event),
+        )
 
 
 def finished(db: apsw.Connection, wanted: Replay) -> list[int]:
@@ -215,49 +197,9 @@ def replay(
     return changed
 
 
-def standing_of(row: Sequence[Any]) -> Standing:
-    """Read the columns of STANDING."""
-    failures, failing_since, rests_from, rests_until, off = row
-    return Standing(
-        failures=failures,
-        failing_since=failing_since,
-        rests_from=rests_from,
-        rests_until=rests_until,
-        off=Off(off),
-    )
-
-
 def keep_standing(db: apsw.Connection, endpoint: int, standing: Standing) -> None:
     db.execute(
         "UPDATE endpoint SET failures = ?, failing_since = ?, rests_from = ?, rests_until = ?, off = ?"
         " WHERE id = ?",
-        (
-            standing.failures,
-            standing.failing_since,
-            standing.rests_from,
-            standing.rests_until,
-            standing.off,
-            endpoint,
-        ),
-    )
-
-
-def event_of(row: Sequence[Any]) -> Event | None:
-    """Read the columns of FACTS; None where there is no event."""
-    kind, at, message_id, recipient, detail, header, reverse_path, tag, size, address = row
-    if kind is None:
-        return None
-    return Event(
-        kind=EventKind(kind),
-        at=from_ms(at),
-        message_id=MessageId(message_id),
-        recipient=recipient,
-        detail=orjson.loads(detail),
-        subject=Subject(
-            message_id_header=header,
-            reverse_path=reverse_path,
-            tag=tag,
-            size=size,
-            address=address,
-        ),
+        (*columns_of(standing), endpoint),
     )

@@ -1,18 +1,16 @@
 """The endpoints of webhooks inside one transaction, and what each of them is told."""
 
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import apsw
-import orjson
 
 from relayd.answers.webhooks import told_of, told_of_change
-from relayd.mail.words import EventKind
 from relayd.policy.console.webhook import Off, enabled
 from relayd.ports.outbox import Action, EndpointId, Subscription, SubscriptionChange
 from relayd.ports.people import Author, Deed
-from relayd.store.sqlite.deliveries import STANDING, keep_standing, standing_of
+from relayd.store import outbox_rows
+from relayd.store.outbox_rows import STANDING, standing_of
+from relayd.store.sqlite.deliveries import keep_standing
 from relayd.store.sqlite.people_writes import note
 from relayd.store.sqlite.values import fetch, to_ms
 
@@ -29,7 +27,12 @@ def put(
 ) -> EndpointId | None:
     """Add an endpoint, or change one; None if there is none with that number."""
     before = None if endpoint is None else subscription_of(db, endpoint)
-    said = (wanted.url, _array(wanted.kinds), _array(wanted.senders), _array(wanted.tags))
+    said = (
+        wanted.url,
+        outbox_rows.array(wanted.kinds),
+        outbox_rows.array(wanted.senders),
+        outbox_rows.array(wanted.tags),
+    )
     if endpoint is None:
         db.execute(
             "INSERT INTO endpoint (url, kinds, senders, tags, created_at) VALUES (?, ?, ?, ?, ?)",
@@ -46,8 +49,8 @@ def put(
     _switch(db, endpoint, is_on=wanted.is_on)
     db.execute("DELETE FROM subscription WHERE endpoint = ?", (endpoint,))
     filters = (
-        _array(wanted.senders) if wanted.senders else None,
-        _array(wanted.tags) if wanted.tags else None,
+        outbox_rows.array(wanted.senders) if wanted.senders else None,
+        outbox_rows.array(wanted.tags) if wanted.tags else None,
     )
     db.executemany(
         "INSERT INTO subscription (kind, endpoint, senders, tags) VALUES (?, ?, ?, ?)",
@@ -82,19 +85,7 @@ def subscription_of(db: apsw.Connection, endpoint: int) -> Subscription | None:
         "SELECT url, kinds, senders, tags, off FROM endpoint WHERE id = ? AND NOT dropped",
         (endpoint,),
     )
-    return subscription(rows[0]) if rows else None
-
-
-def subscription(row: Sequence[Any]) -> Subscription:
-    """Read url, kinds, senders, tags, and why it is off."""
-    url, kinds, senders, tags, off = row
-    return Subscription(
-        url=url,
-        kinds=tuple(map(EventKind, orjson.loads(kinds))),
-        senders=tuple(orjson.loads(senders)),
-        tags=tuple(orjson.loads(tags)),
-        is_on=not off,
-    )
+    return outbox_rows.subscription_of(rows[0]) if rows else None
 
 
 def _switch(db: apsw.Connection, endpoint: EndpointId, *, is_on: bool) -> None:
@@ -163,7 +154,3 @@ def add_test(
     )
     note(db, Deed(Action.TESTED, str(endpoint)), author, now)
     return number
-
-
-def _array(values: tuple[str, ...]) -> str:
-    return orjson.dumps(list(values)).decode()
