@@ -21,19 +21,21 @@ from relayd.store.sqlite.view import SqliteView
 from tests.support.builders import a_bounce, a_facts, a_message, a_recipient, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.requeueing import a_requeue
-from tests.support.stores import SLOTS, Box
+from tests.support.stores import OPENERS, SLOTS, Box, open_postgres
 from tests.support.workers import registered
 
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=OPENERS)
 async def box(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Box]:
     """A store that keeps what bounces."""
     clock, path = FakeClock(), str(tmp_path / "queue.db")
     if request.param == "memory":
         memory = MemoryStore(clock, SLOTS, keeps_bounced=True)
         kept = Box(store=memory, view=memory.view, clock=clock)
+    elif request.param == "postgresql":
+        kept = open_postgres(tmp_path, keeps_bounced=True)
     else:
         sqlite = SqliteStore.open(path, clock=clock, slots=SLOTS, keeps_bounced=True)
         kept = Box(store=sqlite, view=SqliteView(path), clock=clock)

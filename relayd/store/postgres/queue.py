@@ -32,6 +32,7 @@ from relayd.ports.queue import (
     Spool,
     Work,
 )
+from relayd.ports.requeue import Requeue, Requeued
 from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.permits import Answer, Change, StoredPermits
@@ -50,6 +51,7 @@ from relayd.store.postgres import (
     pausing,
     permits,
     purging,
+    requeue,
     returned,
     schema,
     suppression,
@@ -324,6 +326,17 @@ class PostgresStore:
             return await operators.name(db, selector, action, batch, last=last, served=served)
 
         return await self._lease.submit(read)
+
+    async def requeue(
+        self, selector: Query, how: Requeue, *, batch: Batch | None = None, dry_run: bool = False
+    ) -> Requeued:
+        if dry_run:
+            return await self._upkeep.submit(lambda db: requeue.foresee(db, selector, how, batch))
+        part = batch or Batch()
+        return await self._upkeep.submit(
+            lambda db: requeue.requeue(db, selector, how, part, at=self._moment()),
+            again=not how.again,  # where a first time is not seen, it would be sent twice
+        )
 
     async def secret(self) -> bytes:
         return await self._lease.submit(
