@@ -4,7 +4,6 @@ A list is CSV whose first line names the columns, or one address a line. A cell 
 a formula gets a `'` in CSV, which reading takes off again.
 """
 
-import asyncio
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -107,6 +106,8 @@ def _is_suppressed(view: QueueView, address: str, *, sender: str) -> bool:
     found = view.is_suppressed(address, sender=sender)
     if isinstance(found, bool):
         return found
+
+    import asyncio  # noqa: PLC0415 -- other questions need none of it
 
     async def told() -> bool:
         return await found

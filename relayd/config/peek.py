@@ -31,8 +31,7 @@ def find_store(settings: str | None) -> str | None:
 
     `settings` is a file that the caller named.
     """
-    from relayd.secret_files import find_secret  # noqa: PLC0415 -- who hands over a message needs no store
-    from relayd.store.url import is_plain, with_password_file  # noqa: PLC0415 -- as above
+    from relayd.store.url import is_plain, with_password_file  # noqa: PLC0415 -- who hands over a message needs no store
 
     try:
         document = _read(settings)
@@ -46,6 +45,8 @@ def find_store(settings: str | None) -> str | None:
         return None
     if not secret:
         return url
+    from relayd.secret_files import find_secret  # noqa: PLC0415 -- few stores have a password
+
     beside = Path(settings or DEFAULT_SETTINGS).absolute().parent
     return with_password_file(url, str(find_secret(secret, beside=beside)))
 

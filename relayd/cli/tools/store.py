@@ -12,13 +12,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relayd.answers.sizes import megabytes
-from relayd.cli.context import NotRunning, json_option, load_settings, now, settings_option
+from relayd.cli.context import (
+    NotRunning,
+    json_option,
+    load_settings,
+    now,
+    open_view,
+    settings_option,
+)
 from relayd.cli.group import Group
 from relayd.cli.output import paint, show_json
 from relayd.cli.progress import Progress, progress
 from relayd.cli.tools.offline import a_stopped_queue
 from relayd.errors import DaemonUnreachable
-from relayd.policy.doctor.machine import StoreFacts
 
 if TYPE_CHECKING:
     from relayd.ports.upkeep import Compacted
@@ -79,10 +85,11 @@ def _looked_at(url: str) -> dict[str, Any]:
     from relayd.store import examine, examine_server  # noqa: PLC0415
     from relayd.store.url import is_file, name_of  # noqa: PLC0415
 
+    if is_file(url):
+        with open_view() as view:
+            view.last_event()  # says why a file cannot be read, and what to do
     facts = examine(url)[0] if is_file(url) else examine_server(url)[0]
     name = name_of(url)
-    if isinstance(facts, StoreFacts) and (facts.denied or not facts.exists):
-        raise NotRunning(f"no queue that you may read at {name}")
     if facts.problem:
         raise NotRunning(f"{name}: {facts.problem}")
     told = {"store": name, "schema": facts.schema, "newest": facts.newest_schema}
