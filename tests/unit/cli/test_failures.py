@@ -83,6 +83,7 @@ LINES = {
     "backup": ["no/such/folder"],
     "restore": ["no/such/folder"],
     "move": ["no/such/folder"],
+    "nodes": [],
     "store compact": [],
     "store migrate": [],
     "store status": [],
