@@ -5,23 +5,21 @@ Each schedule has a control: the same without the rule that makes it harmless.
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from relayd.mail.envelope import NewMessage
-from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import Work
 from relayd.store.postgres import claims, destinations, messages, outcomes
-from relayd.store.postgres.line import WRITES, Line, Operation, Session
+from relayd.store.postgres.line import Operation, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.queue import PostgresStore
 from relayd.store.values import to_ms
 from tests.support import postgres
 from tests.support.builders import SMARTHOST, a_message, a_recipient, settlements_of
 from tests.support.clock import START
-from tests.support.stores import Box, open_postgres
+from tests.support.two_workers import Two, somebody_waits, two_workers
 from tests.support.workers import registered
 
 pytestmark = postgres.needs_postgres
@@ -29,72 +27,10 @@ pytestmark = postgres.needs_postgres
 NOW = Moment(to_ms(START), 0)
 
 
-@dataclass
-class Held:
-    """An operation that stops in its transaction, ahead of the commit, until it may go on."""
-
-    operation: Operation[object]
-    reached: asyncio.Event = field(default_factory=asyncio.Event)
-    may_go_on: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def __call__(self, db: Session) -> object:
-        result = await self.operation(db)
-        self.reached.set()
-        await self.may_go_on.wait()
-        return result
-
-
-@dataclass
-class Two:
-    """A store, and connections of other workers to it."""
-
-    box: Box
-    worker: WorkerNumber
-    line: Line
-    third: Line
-
-    async def begin(self, operation: Operation[object]) -> "tuple[Held, asyncio.Future[object]]":
-        """Have another worker do this up to its commit."""
-        held = Held(operation)
-        done = self.line.submit(held)
-        await asyncio.wait_for(held.reached.wait(), 10)
-        return held, done
-
-    async def end(self, held: Held, done: "asyncio.Future[object]") -> None:
-        """Let it commit, and do what it does behind that."""
-        held.may_go_on.set()
-        await done
-        await self.line.submit(nothing)
-
-    async def claimed(self) -> int:
-        works = await self.box.claim(self.worker)
-        await self.box.store.resume("nowhere")  # behind the second look of the claim
-        return sum(len(work.recipients) for work in works)
-
-
-_WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-
-
-async def somebody_waits() -> None:
-    """Wait until one transaction waits for another."""
-    watch = Line(postgres.database(), "watch", WRITES)
-    while not await watch.submit(lambda db: db.fetch(_WAITS)):
-        pass
-    await watch.close()
-
-
-async def nothing(_: Session) -> None:
-    pass
-
-
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[Two]:
-    box, url = open_postgres(tmp_path), postgres.database()
-    lines = [Line(url, name, WRITES) for name in ("another worker", "a third one")]
-    yield Two(box, await registered(box.store, "worker"), *lines)
-    for line in lines:
-        await line.close()
-    await box.close()
+    async with two_workers(tmp_path) as opened:
+        yield opened
 
 
 def putting(message: NewMessage, *, looks_again: bool = True) -> Operation[object]:
