@@ -12,6 +12,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerNumber
 from relayd.store.postgres import partitions
 from relayd.store.postgres.line import WRITES, Line, Session, ask_once
+from relayd.store.postgres.queue import PostgresStore
 from relayd.store.values import to_ms
 from tests.support import postgres
 from tests.support.builders import a_message, settlements_of
@@ -130,7 +131,7 @@ async def test_a_week_that_is_in_use_is_deleted_by_rows(box: Box, worker: Worker
     """Mail does not wait for it; the empty week goes the next time."""
     first = _week(box)
     await _finished(box, worker)
-    box.advance(WEEK.total_seconds() * 5)
+    box.advance(WEEK.total_seconds() * 40)  # further than any other test: there are no weeks
     looking, done = asyncio.Event(), asyncio.Event()
 
     async def look(db: Session) -> None:
@@ -141,12 +142,15 @@ async def test_a_week_that_is_in_use_is_deleted_by_rows(box: Box, worker: Worker
     line = Line(postgres.database(), "another", WRITES)
     looks = line.submit(look)
     await looking.wait()
-    assert await box.store.purge(box.clock.now() - HISTORY) == 1
-    assert box.rows() == []
-    assert first in await _weeks()
-    done.set()
-    await looks
-    await line.close()
+    try:
+        assert await box.store.purge(box.clock.now() - HISTORY) == 1
+        assert box.rows() == []
+        assert first in await _weeks()
+        assert (await _weeks())[-1] >= _week(box) + 8, "new ones are made all the same"
+    finally:
+        done.set()
+        await looks
+        await line.close()
     assert await box.store.purge(box.clock.now() - HISTORY) == 0
     assert first not in await _weeks()
 
@@ -164,3 +168,38 @@ async def test_a_week_is_not_dropped_when_something_happens_meanwhile(
         )
 
     assert await ask_once(postgres.database(), drop) == (False, True)
+
+
+async def test_a_large_week_waits_until_it_is_over(box: Box, worker: WorkerNumber) -> None:
+    """Small ones go by rows, in time."""
+    week = _week(box)
+    know = f"UPDATE pg_class SET reltuples = {{}} WHERE relname = 'message_w{week}'"
+    await _finished(box, worker)
+    box.advance(60)
+    before = box.clock.now()
+    assert partitions.week_of(to_ms(before)) == week
+    await ask_once(postgres.database(), lambda db: db.script(know.format(1_000_000)))
+    try:
+        assert await box.store.purge(before) == 0
+        await ask_once(postgres.database(), lambda db: db.script(know.format(999_999)))
+        assert await box.store.purge(before) == 1
+    finally:
+        await ask_once(postgres.database(), lambda db: db.script(know.format(-1)))
+
+
+async def test_machines_that_purge_at_once_do_it_once(box: Box, worker: WorkerNumber) -> None:
+    for _ in range(3):
+        for _ in range(3):
+            await _finished(box, worker)
+        box.advance(WEEK.total_seconds())
+    box.advance(HISTORY.total_seconds())
+    others = [PostgresStore.open(postgres.database(), clock=box.clock, slots={}) for _ in range(4)]
+    purged = 0
+    while some := sum(
+        await asyncio.gather(*(one.purge(box.clock.now() - HISTORY) for one in others))
+    ):
+        purged += some
+    for each in others:
+        await each.close()
+    assert purged == 9
+    assert box.rows() == []

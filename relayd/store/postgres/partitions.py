@@ -17,8 +17,10 @@ _LATE = (
 )  # milliseconds after its reception, from where on the index knows a recipient as changed late
 _WAITS = 200  # milliseconds that all others wait for us at most: who asks for a table waits behind who wants it alone
 _WEEKS = "SELECT relname FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid WHERE inhparent = 'message'::regclass"
+_ABOUT = "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass($1::text)"
 _WAITING = "SELECT 1 FROM queue WHERE message_id >= $1 AND message_id < $2 LIMIT 1"
-_THERE = "SELECT name FROM unnest($1::text[]) name WHERE to_regclass(name) IS NOT NULL"
+# `to_regclass` would tell what this transaction knew before it waited for others.
+_THERE = "SELECT relname::text FROM pg_class WHERE relname = ANY($1::name[]) AND pg_table_is_visible(oid)"
 
 
 def week_of(ms: int) -> int:
@@ -38,8 +40,10 @@ async def make(db: Session, now: int, *, behind: int = _BEHIND, ahead: int = _AH
     for (table, week), name in zip(wanted, names, strict=True):
         if name not in there:
             end = "MAXVALUE" if week == _LAST else (week + 1) * WEEK
+            # Attached: a partition that is created as one takes its parent for itself, and mail would wait.
+            await db.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
             await db.execute(
-                f"CREATE TABLE {name} PARTITION OF {table}"
+                f"ALTER TABLE {table} ATTACH PARTITION {name}"
                 f" FOR VALUES FROM ({week * WEEK}) TO ({end})"
             )
 
@@ -59,6 +63,11 @@ def ids(week: int) -> tuple[int, int]:
 async def size(db: Session, week: int) -> int:
     """Return how many messages a week has."""
     return int(await db.value(f"SELECT count(*) FROM message_w{week}"))  # noqa: S608 -- a number
+
+
+async def about(db: Session, week: int) -> int:
+    """Return about how many messages a week has, as the server knew when it looked last."""
+    return int(await db.value(_ABOUT, f"message_w{week}") or 0)
 
 
 async def last_event(db: Session, week: int) -> Row | None:

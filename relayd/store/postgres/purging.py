@@ -1,7 +1,8 @@
 """Deleting the history of messages that are finished, and content that is kept no longer.
 
 A week of the history that is over goes as a whole: its tables are dropped, which gives their room back to the disk.
-Of other weeks what is old enough is deleted by rows, some at a time.
+Of other weeks what is old enough is deleted by rows, some at a time; but a week with very many messages waits until it
+is over, so up to a week longer: rows would cost about as much as their writing did.
 """
 
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from relayd.store.postgres.line import Session
 from relayd.store.values import to_ms
 
 _AT_ONCE = 2000  # messages deleted in one transaction
+_MANY = 1_000_000  # messages of a week, from where on it goes as a whole
+_ALONE = "SELECT pg_try_advisory_xact_lock(1886745191)"  # "purg"
 _OLD = (
     "SELECT m.id FROM message m WHERE m.id < $1"
     " AND NOT EXISTS (SELECT 1 FROM queue q WHERE q.message_id = m.id)"
@@ -58,7 +61,12 @@ _TESTS = (
 
 
 async def purge(db: Session, older_than: datetime, *, now: int) -> int:
-    """Delete some of the messages that were finished before, inside one transaction; return how many."""
+    """Delete some of the messages that were finished before, inside one transaction; return how many.
+
+    0 as well while another machine does.
+    """
+    if not await db.value(_ALONE):
+        return 0
     before = to_ms(older_than)
     purged = await _purge_week(db, before, now=now) or await _purge_some(db, older_than)
     await db.execute(_TESTS, before)
@@ -68,8 +76,12 @@ async def purge(db: Session, older_than: datetime, *, now: int) -> int:
 
 
 async def _purge_some(db: Session, older_than: datetime) -> int:
+    before = to_ms(older_than)
+    first_to_stay, week = int(first_id_at(older_than)), partitions.week_of(before)
+    if await partitions.about(db, week) >= _MANY:
+        first_to_stay, _ = partitions.ids(week)
     counted = await tallying.tallied(db)
-    found = await db.fetch(_OLD, int(first_id_at(older_than)), to_ms(older_than), counted, _AT_ONCE)
+    found = await db.fetch(_OLD, first_to_stay, before, counted, _AT_ONCE)
     old = [message_id for (message_id,) in found]
     for deletion in _DELETIONS if old else ():
         await db.execute(deletion, old, old[0], old[-1])
