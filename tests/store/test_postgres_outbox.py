@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from relayd.errors import StoreUnavailable
+from relayd.mail.event import Event
 from relayd.mail.operator import Action, Operator
+from relayd.mail.words import EventKind
 from relayd.policy.console.webhook import AT_ONCE
 from relayd.ports.outbox import (
     TOLD,
@@ -23,9 +25,9 @@ from relayd.ports.outbox import (
     Subscription,
 )
 from relayd.ports.people import Author
-from relayd.ports.queue import Batch
+from relayd.ports.queue import Batch, LateNotice
 from relayd.ports.view import Query
-from relayd.store.postgres import deliveries, endpoints, operators, telling
+from relayd.store.postgres import deliveries, endpoints, operators, returned, telling
 from relayd.store.postgres.line import Operation, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms
@@ -202,3 +204,48 @@ async def test_nothing_is_written_while_nothing_is_due(two: Two, endpoint: Endpo
     assert list(await claimed(two)) == []
     assert await two.third.submit(next_number) == before
     assert states(two, endpoint) == ("sending",)
+
+
+@pytest.mark.parametrize("locks", [True, False])
+async def test_what_is_told_of_mail_that_comes_back_waits_for_what_happens_to_it(
+    two: Two,
+    endpoint: EndpointId,
+    monkeypatch: pytest.MonkeyPatch,
+    locks: bool,  # noqa: FBT001 -- the control
+) -> None:
+    """A notice about a recipient that is in the queue: both are told about it, one after the other."""
+    if not locks:
+        monkeypatch.setattr(returned, "_IN_QUEUE", "SELECT $1::bigint, $2::int")
+    message = a_message("0@x.test", at=START)
+    await two.box.put(message, worker=two.worker)
+    event = Event(
+        kind=EventKind.DELIVERED_DSN, at=START, message_id=message.id, recipient=0, detail={}
+    )
+    told = await two.begin(acting(Action.HOLD))
+    noted = two.third.submit(
+        lambda db: returned.note(db, LateNotice(event=event, outcome=None), now=NOW.now)
+    )
+    await (somebody_waits() if locks else noted)
+    await two.end(*told)
+    await noted
+    assert states(two, endpoint).count(DeliveryState.WAITING) == (1 if locks else 2)
+
+
+PLANS = {
+    "what to look for": (deliveries._LOOK, (0,)),
+    "what is due": (deliveries._DUE.format("waiting", ""), (1, 0, 8)),
+    "what was leased": (deliveries._CLAIMED, (1, [1, 2])),
+    "what a result locks": (deliveries._LINES, ([1], [1])),
+    "what is lined up": (deliveries._LINE, (1, 1, 0)),
+    "what is ahead": (telling._AHEAD, (["held"], [1], [0])),
+    "who is told": (telling._WANTED, (["held"], [1], [0], [0], [1])),
+}
+
+
+@pytest.mark.parametrize("what", PLANS)
+async def test_each_statement_finds_its_rows_by_an_index(two: Two, what: str) -> None:
+    sql, values = PLANS[what]
+    rows = await two.third.submit(lambda db: db.fetch(f"EXPLAIN {sql}", *values))
+    plan = "\n".join(row for (row,) in rows)
+    assert "Seq Scan" not in plan.replace("Seq Scan on endpoint", "")  # those are few
+    assert "hashed SubPlan" not in plan

@@ -28,28 +28,32 @@ from relayd.store.postgres.line import Session
 from relayd.store.postgres.people_writes import note
 from relayd.store.values import from_ms, to_ms
 
+# Each row is looked up by its key: PostgreSQL would read all recipients to join them from the outside.
 JOINS = (
-    " LEFT JOIN event e ON e.number = d.event AND e.message_id = d.message_id"
-    " LEFT JOIN message m ON m.id = e.message_id"
-    " LEFT JOIN every_recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+    " LEFT JOIN LATERAL (SELECT kind, at, message_id, recipient, detail FROM event"
+    " WHERE number = d.event AND message_id = d.message_id LIMIT 1) e ON true"
+    " LEFT JOIN LATERAL (SELECT id, message_id_header, reverse_path, tag, size FROM message"
+    " WHERE id = e.message_id LIMIT 1) m ON true"
+    " LEFT JOIN LATERAL (SELECT address FROM every_recipient"
+    " WHERE message_id = e.message_id AND number = e.recipient LIMIT 1) r ON true"
 )
 HOLD = "SELECT 1 FROM endpoint WHERE id = ANY($1::bigint[]) ORDER BY id FOR NO KEY UPDATE"
 """Locks endpoints until the transaction ends."""
 _OF = "FROM delivery WHERE endpoint = {}"
-_IS_DUE = (
-    f"(EXISTS (SELECT 1 {_OF} AND state = 'waiting' AND next_at <= $1)"
-    f" OR EXISTS (SELECT 1 {_OF} AND state = 'sending' AND next_at <= $1))"
-).format("e.id", "e.id")
-_IS_TEST_DUE = (
-    f"EXISTS (SELECT 1 {_OF} AND event < 0 AND state IN ('waiting', 'sending') AND next_at <= $1)"
-).format("e.id")
+# The least of an index, where EXISTS would gather all that is due of all endpoints.
+_DUE_AT = f"(SELECT min(next_at) {_OF.format('e.id')} AND state = '{{}}')"
+_IS_DUE = f"least({_DUE_AT.format('waiting')}, {_DUE_AT.format('sending')}) <= $1"
+_TESTS_DUE = (
+    f"(SELECT count(*) {_OF.format('e.id')} AND message_id = 0"
+    " AND state IN ('waiting', 'sending') AND next_at <= $1)"
+)
 _ENDPOINTS = (
     "SELECT e.id, e.url, e.generation, e.rotated_at,"  # noqa: S608 -- constants
     f" (SELECT count(*) {_OF.format('e.id')} AND state = 'sending' AND next_at > $1), {{}}, {STANDING}"
     " FROM endpoint e WHERE NOT e.dropped"
 )
-_LOOK = f"{_ENDPOINTS.format(_IS_TEST_DUE)} AND {_IS_DUE} ORDER BY e.claimed_at, e.id"
-_HELD = f"{_ENDPOINTS.format('NULL')} AND e.id = ANY($2::bigint[]) ORDER BY e.claimed_at, e.id"
+_LOOK = f"{_ENDPOINTS.format(_TESTS_DUE)} AND {_IS_DUE} ORDER BY e.claimed_at, e.id"
+_HELD = f"{_ENDPOINTS.format('0')} AND e.id = ANY($2::bigint[]) ORDER BY e.claimed_at, e.id"
 _TRY_HOLD = "SELECT id FROM endpoint WHERE id = ANY($1::bigint[]) FOR NO KEY UPDATE SKIP LOCKED"
 _DUE = (
     f"SELECT event {_OF.format('$1')} AND state = '{{}}' AND next_at <= $2{{}}"
