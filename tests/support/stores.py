@@ -116,8 +116,6 @@ OPENERS: Mapping[str, Callable[[Path], Box]] = {
 
 # Modules, and single tests of modules, that run over all stores and that the one on PostgreSQL does not pass yet, and what they wait for.
 NOT_YET: Mapping[str, str] = {
-    "test_contract_outbox.test_every_way_an_event_comes_about_is_told": "requeue",
-    "test_contract_outbox.test_an_endpoint_is_told_what_it_asks_for": "requeue",
     "test_contract_properties": "all of it",
 }
 
