@@ -155,11 +155,24 @@ async def test_a_week_that_is_in_use_is_deleted_by_rows(box: Box, worker: Worker
     assert first not in await _weeks()
 
 
-async def test_a_week_is_not_dropped_when_something_happens_meanwhile(
+async def test_a_week_is_not_dropped_when_something_happened_of_late_or_meanwhile(
     box: Box, worker: WorkerNumber
 ) -> None:
+    """Nor while an event of it is not counted."""
     first = _week(box)
     await _finished(box, worker)
+
+    async def judge(db: Session) -> list[bool]:
+        last = await partitions.last_event(db, first)
+        assert last is not None
+        number, at = last
+        seen = [(at + 1, number), (at, number), (at + 1, number - 1)]
+        return [
+            await partitions.is_finished(db, first, before, counted=counted)
+            for before, counted in seen
+        ]
+
+    assert await ask_once(postgres.database(), judge) == [True, False, False]
 
     async def drop(db: Session) -> tuple[bool, bool]:
         last = await partitions.last_event(db, first)
