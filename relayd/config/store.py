@@ -24,7 +24,6 @@ def check_store(document: Document, report: Report, *, reads: bool) -> None:
             if getattr(store, name):
                 report.add((*_TABLE, name), "is of no use with a queue that is a file")
         return
-    report.add(_URL, "a queue on a server is not supported by this version yet")
     if not reads:
         return
     if find_spec("asyncpg") is None:

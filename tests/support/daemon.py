@@ -64,7 +64,8 @@ soft_bounce = ["1s"]
 unknown_outcome = ["1s", "1s", "1s", "1s", "1s"]
 unreachable = ["1s"]
 [store]
-url = "sqlite:{queue}"
+url = "{store}"
+{store_more}
 [control]
 socket = "{folder}/control.sock"
 [status_log]
@@ -116,7 +117,8 @@ class Daemon:
             "remote": "false",
             "port": self.port,
             "folder": folder,
-            "queue": self.queue,
+            "store": f"sqlite:{self.queue}",
+            "store_more": "",
             "smarthost": smarthost,
             "smarthost_tls": "off",
             "smarthost_more": "",
@@ -248,7 +250,7 @@ class Daemon:
 
     def rows(self, query: Query = EVERYTHING) -> list[RecipientRow]:
         """The same rows, without the cost of a process: to wait for something."""
-        with closing(open_view(f"sqlite:{self.queue}")) as view:
+        with closing(open_view(str(self._settings["store"]))) as view:
             return list(find_rows(view, query, limit=0))
 
     def statuses(self) -> dict[str, str]:

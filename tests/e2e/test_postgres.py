@@ -1,0 +1,87 @@
+"""Real daemons with one PostgreSQL: they share the queue, and go on by themselves when it comes back."""
+
+import os
+import smtplib
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, a_smarthost, eventually
+from tests.support.postgres import Server, needs_postgres
+
+pytestmark = needs_postgres
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    running = Server()
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def machines(tmp_path: Path, server: Server) -> Iterator[tuple[Daemon, Daemon]]:
+    """Two relays with a folder each, as they would be on two machines."""
+    with a_smarthost({}) as smarthost:
+        both = []
+        for name in ("one", "two"):
+            folder = tmp_path / name
+            (folder / "state").mkdir(parents=True)
+            both.append(
+                Daemon(
+                    folder,
+                    smarthost.port,
+                    workers=1,
+                    store=server.url(),
+                    store_more=f'folder = "{folder}/state"',
+                    more=f'[cluster]\nnode = "{name}"',
+                )
+            )
+        try:
+            for each in both:
+                each.up()
+            yield both[0], both[1]
+        finally:
+            for each in both:
+                each.close()
+
+
+def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Server) -> None:
+    """Each knows of the mail of the other; while the server is away none is taken, and none is lost."""
+    one, two = machines
+    one.send("a@x.test")
+    two.send("b@x.test")
+    arrived = {"a@x.test": "relayed", "b@x.test": "relayed"}
+    for each in machines:
+        eventually(partial(_have_arrived, each, arrived), "both mails arrive")
+    assert {row["node"] for row in two.run("nodes", "--json").rows} == {"one", "two"}
+
+    server.kill()
+    eventually(lambda: _answer_to_mail(one) == 451, "no mail is taken")
+    asked = two.run("status")
+    assert asked.status == os.EX_UNAVAILABLE
+    assert len(asked.err.splitlines()) == 1
+
+    server.start()
+
+    def is_taken() -> bool:
+        try:
+            return bool(one.send("c@x.test"))
+        except (AssertionError, smtplib.SMTPException):
+            return False
+
+    eventually(is_taken, "mail is taken again")
+    eventually(lambda: two.statuses().get("c@x.test") == "relayed", "it arrives")
+    assert arrived.items() <= two.statuses().items()
+
+
+def _answer_to_mail(machine: Daemon) -> int:
+    with machine.client() as client:
+        client.ehlo()
+        return client.mail("app@app.test")[0]
+
+
+def _have_arrived(machine: Daemon, wanted: Mapping[str, str]) -> bool:
+    return machine.statuses() == wanted
