@@ -38,6 +38,7 @@ from relayd.mail.tally import Dimension
 from relayd.ports.queue import Settlement, Work
 from relayd.ports.tally import TallyQuery
 from relayd.ports.view import Query, RecipientRow, Status
+from tests.support import postgres
 from tests.support.builders import (
     a_bounce,
     a_deferral,
@@ -47,11 +48,9 @@ from tests.support.builders import (
     a_settlement,
 )
 from tests.support.clock import START
-from tests.support.stores import ALL, LEASE, SLOTS, WIDE, Box, openers_of
+from tests.support.stores import ALL, LEASE, OPENERS, SLOTS, WIDE, Box
 from tests.support.tallies import told
 from tests.support.workers import registered
-
-OPENERS = openers_of(__name__)
 
 T = TypeVar("T")
 Key = tuple[MessageId, int]
@@ -88,7 +87,7 @@ class Bench:
 
 
 class Queue(RuleBasedStateMachine):
-    names: ClassVar[tuple[str, ...]] = tuple(OPENERS)
+    names: ClassVar[tuple[str, ...]] = ("memory", "sqlite")
 
     def __init__(self) -> None:
         super().__init__()
@@ -394,5 +393,13 @@ class MemoryQueue(Queue):
 
 TestMemoryAlone = MemoryQueue.TestCase
 TestMemoryAlone.settings = MODEST
-TestAllStoresAgree = Queue.TestCase
-TestAllStoresAgree.settings = MODEST
+TestSqliteAgrees = Queue.TestCase
+TestSqliteAgrees.settings = MODEST
+
+
+class PostgresQueue(Queue):
+    names: ClassVar[tuple[str, ...]] = ("memory", "postgresql")
+
+
+TestPostgresAgrees = postgres.needs_postgres(PostgresQueue.TestCase)
+TestPostgresAgrees.settings = settings(MODEST, max_examples=10)  # each takes two seconds

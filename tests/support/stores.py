@@ -112,9 +112,7 @@ OPENERS: Mapping[str, Callable[[Path], Box]] = {
 }
 
 # Modules, and single tests of modules, that run over all stores and that the one on PostgreSQL does not pass yet, and what they wait for.
-NOT_YET: Mapping[str, str] = {
-    "test_contract_properties": "time: 40 examples take more than the minute of a test",
-}
+NOT_YET: Mapping[str, str] = {}
 
 
 def openers_of(module: str) -> Mapping[str, Callable[[Path], Box]]:
