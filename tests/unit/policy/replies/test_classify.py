@@ -163,6 +163,12 @@ def test_what_is_listed(reply: str, about: About) -> None:
     assert (got.category, got.about) == (Category.REPUTATION, about)
 
 
+@pytest.mark.parametrize("list_of", ["surbl", "dbl.spamhaus.org", "URIBL", "zen.spamhaus.org"])
+def test_a_list_that_is_only_named_decides_nothing(list_of: str) -> None:
+    got = judge(f"550 5.1.1 user unknown ({list_of} checked)", "rcpt")
+    assert got.category is Category.BAD_MAILBOX
+
+
 # ---- records of `relayd classify --jsonl`
 
 ODD: list[object] = [
