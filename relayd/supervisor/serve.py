@@ -276,7 +276,9 @@ class Supervisor:
                     other.lock.close()
 
         taken = {worker.name for worker in self._workers()}
-        return self._starter.start(generation.settings, taken=taken, close=close)
+        return self._starter.start(
+            generation.settings, taken=taken, others_serve=generation is self._next, close=close
+        )
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:
         within = self._timeouts.drain

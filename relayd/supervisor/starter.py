@@ -45,10 +45,16 @@ class Starter:
         self._guesses = LoginBackOff(secrets.token_bytes(32), mmap(-1, backoff.OCTETS))
 
     def start(
-        self, settings: Settings, *, taken: Collection[str], close: Callable[[], None]
+        self,
+        settings: Settings,
+        *,
+        taken: Collection[str],
+        others_serve: bool,
+        close: Callable[[], None],
     ) -> Worker:
         """Start a worker under a name that is not `taken`; in the child, `close` what it is not to have.
 
+        `others_serve`: workers with older settings do, until this one is ready.
         Raises OSError if there is no room for another process.
         """
         name = next(str(number) for number in count(1) if str(number) not in taken)
@@ -71,6 +77,7 @@ class Starter:
                 console_guesses=self._guesses,
                 quotas=self._quotas,
                 pausing=self._pausing,
+                others_serve=others_serve,
                 heartbeat=heartbeat,
                 parent_pid=parent,
             )

@@ -26,5 +26,6 @@ class Inherited:
     console_guesses: LoginBackOff
     quotas: SharedQuotas
     pausing: memoryview  # one number: another with each change of the pause rules
+    others_serve: bool  # until this worker is ready: it comes up in a reload
     heartbeat: int  # descriptor of the line to the supervisor
     parent_pid: int

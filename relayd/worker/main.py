@@ -154,7 +154,8 @@ async def _register(
 ) -> Registration | None:
     """Return what the store gives this worker, however long it is away; None: the worker is to end meanwhile.
 
-    A store that is a file of this machine does not come back by itself.
+    A store that is a file of this machine does not come back by itself. While workers with older settings serve, this
+    one leaves all who come to them, and is ready when it has its store: so a reload to one that is away is refused.
     """
     try:
         return await store.register(identity)
@@ -171,12 +172,13 @@ async def _register(
                 partial(store.register, identity),
                 store=name,
                 first=first,
-                listeners=inherited.listeners,
-                control=inherited.control,
+                listeners=() if inherited.others_serve else inherited.listeners,
+                control=None if inherited.others_serve else inherited.control,
             ),
             name="store that is away",
         )
-        supervision.ready()  # to say so is all that can be done, and it is done
+        if not inherited.others_serve:
+            supervision.ready()  # to say so is all that can be done, and it is done
         await asyncio.wait((waiting, stop), return_when=asyncio.FIRST_COMPLETED)
         for task in (beat, stop, waiting):
             task.cancel()

@@ -36,9 +36,9 @@ async def wait_for(
     store: str,
     first: StoreUnavailable,
     listeners: Sequence[tuple[ListenerSettings, socket.socket]],
-    control: socket.socket,
+    control: socket.socket | None,
 ) -> T:
-    """Return what `ask` gives once it does, meanwhile turn away who comes. `first` is why it did not.
+    """Return what `ask` gives once it does, meanwhile turn away who comes to the sockets. `first` is why it did not.
 
     To be cancelled when the worker is to end. Raises what `ask` raises but StoreUnavailable.
     """
@@ -51,7 +51,9 @@ async def wait_for(
             for listener, sock in listeners
             if listener.tls is not ListenerTls.IMPLICIT
         ]
-        doors.append(tasks.create_task(room.keep(control, room.command), name="commands refused"))
+        if control is not None:
+            refusing = room.keep(control, room.command)
+            doors.append(tasks.create_task(refusing, name="commands refused"))
         try:
             while True:
                 if seldom.is_due(loop.time()):

@@ -7,6 +7,7 @@ import ssl
 import sys
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from relayd.control.client import ask
 from relayd.ports.view import Query, Status
@@ -175,3 +176,30 @@ def test_sockets_that_were_deleted_are_made_again(tmp_path: Path) -> None:
         daemon.send("a@x.test")
         smarthost.received(1)
         assert daemon.run("queue", "expedite", "--all").status == 0
+
+
+def test_a_reload_to_a_store_that_is_away_leaves_clients_to_those_who_have_one(
+    tmp_path: Path,
+) -> None:
+    """A daemon that has just started has nobody else: it is up, and turns clients away."""
+    away: dict[str, Any] = {
+        "store": f"postgresql://relayd@/relayd?host={tmp_path}/nowhere",
+        "store_more": f'folder = "{tmp_path}"',
+    }
+    near = {"store": f"sqlite:{tmp_path}/queue.db", "store_more": ""}
+    with a_smarthost({}) as smarthost, a_daemon(tmp_path, smarthost.port, **away) as daemon:
+        with socket.create_connection(("127.0.0.1", daemon.port), timeout=CEILING) as client:
+            assert client.recv(100).startswith(b"421 4.3.2 ")
+        daemon.write(**near)
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: daemon.events("reloaded"), "a reload to a store that is there")
+        eventually(lambda: len(daemon.events("worker_ended")) == 2, "the lock of `away` is free")
+        before, ready = len(daemon.events("store_away")), len(daemon.events("worker_ready"))
+        daemon.write(**away)
+        daemon.signal(signal.SIGHUP)
+        eventually(lambda: len(daemon.events("store_away")) == before + 2, "both workers wait")
+        for number in range(8):  # who waits takes none of them
+            daemon.send(f"{number}@x.test")
+        assert len(daemon.events("worker_ready")) == ready
+        assert len(daemon.events("reloaded")) == 1
+        assert daemon.stop() == 0
