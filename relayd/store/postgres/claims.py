@@ -126,7 +126,7 @@ async def claim(
     is_all, stopped = True, 0
     if await pausing.there_are(db):
         is_all = await pausing.let_go(db, at=at)
-        stopping = await pausing.delivery_rules(db)
+        stopping = await pausing.delivery_rules(db, kept=True)
     taken = await leases.taken(db, worker, at=at)
     seen: set[str] = set()
     last: Row = (-1, "")

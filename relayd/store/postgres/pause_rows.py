@@ -8,9 +8,13 @@ COLUMNS = "id, scope, value, intake, delivery, since, until, by, reason"
 _RULES = f"SELECT {COLUMNS} FROM pause_rule WHERE intake OR delivery ORDER BY id"  # noqa: S608 -- constants
 
 
-async def read(db: Session) -> list[PauseRule]:
-    """Return the rules that nobody has ended, the oldest first; of some the time may be over."""
-    return [rule_of(row) for row in await db.fetch(_RULES)]
+async def read(db: Session, *, kept: bool = False) -> list[PauseRule]:
+    """Return the rules that nobody has ended, the oldest first; of some the time may be over.
+
+    `kept`: nobody deletes one before this transaction ends.
+    """
+    found = await db.fetch(f"{_RULES} FOR KEY SHARE" if kept else _RULES)
+    return [rule_of(row) for row in found]
 
 
 def rule_of(row: Row) -> PauseRule:

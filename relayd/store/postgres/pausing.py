@@ -37,7 +37,16 @@ _ADD = (
     f"INSERT INTO pause_rule ({pause_rows.COLUMNS.partition(', ')[2]})"  # noqa: S608 -- constants
     " VALUES ($1, $2, $3, $4, $5, $6, $7, $8) RETURNING id"
 )
-_CHANGE = "UPDATE pause_rule SET since = $2, until = $3, by = $4, reason = $5 WHERE id = $1"
+# Not one that somebody ended since it was read.
+_CHANGE = (
+    "UPDATE pause_rule SET scope = $2, value = $3, since = $6, until = $7, by = $8, reason = $9"
+    " WHERE id = $1 AND intake = $4 AND delivery = $5"
+)
+_RULELESS = (
+    "WITH RECURSIVE h AS ((SELECT slot FROM queue WHERE slot < 0 ORDER BY slot LIMIT 1) UNION ALL"
+    " SELECT (SELECT slot FROM queue WHERE slot > h.slot AND slot < 0 ORDER BY slot LIMIT 1) FROM h WHERE slot < 0)"
+    " SELECT slot FROM h WHERE slot < 0 AND NOT EXISTS (SELECT 1 FROM pause_rule WHERE id = -h.slot)"
+)
 
 
 async def there_are(db: Session) -> bool:
@@ -45,9 +54,12 @@ async def there_are(db: Session) -> bool:
     return bool(await db.value("SELECT EXISTS (SELECT 1 FROM pause_rule)"))
 
 
-async def delivery_rules(db: Session) -> list[PauseRule]:
-    """Return the rules that stop deliveries; of some the time may be over."""
-    return [rule for rule in await pause_rows.read(db) if Side.DELIVERY in rule.sides]
+async def delivery_rules(db: Session, *, kept: bool = False) -> list[PauseRule]:
+    """Return the rules that stop deliveries; of some the time may be over.
+
+    `kept`: this transaction may give them recipients. `let_go` waits for it, and so sees these as well.
+    """
+    return [rule for rule in await pause_rows.read(db, kept=kept) if Side.DELIVERY in rule.sides]
 
 
 async def stops(db: Session, message: NewMessage, *, now: int) -> bool:
@@ -104,16 +116,25 @@ async def let_go(db: Session, *, at: Moment) -> bool:
     for number, has_sides in await db.fetch(
         "SELECT id, intake FROM pause_rule WHERE NOT delivery ORDER BY id FOR UPDATE"
     ):
-        freed = await db.fetch(_LET_GO, at.served, at.now, -number, left)
-        await destinations.touch(
-            db, dict.fromkeys(sorted({destination for (destination,) in freed}), at.now)
-        )
-        left -= len(freed)
+        left -= await _free(db, -number, left, at=at)
         if left <= 0:
             return False
         if not has_sides:
             await db.execute("DELETE FROM pause_rule WHERE id = $1", number)
     return True
+
+
+async def let_go_ruleless(db: Session, *, at: Moment) -> int:
+    """Make due what is held by a rule that is gone, up to a number for each; return how many that were."""
+    gone = await db.fetch(_RULELESS)
+    return sum([await _free(db, slot, AT_ONCE, at=at) for (slot,) in gone])
+
+
+async def _free(db: Session, slot: int, limit: int, *, at: Moment) -> int:
+    freed = await db.fetch(_LET_GO, at.served, at.now, slot, limit)
+    keys = sorted({destination for (destination,) in freed})
+    await destinations.touch(db, dict.fromkeys(keys, at.now))
+    return len(freed)
 
 
 async def add(db: Session, rule: PauseRule) -> PauseRule:
@@ -122,13 +143,9 @@ async def add(db: Session, rule: PauseRule) -> PauseRule:
     number = next((other.number for other in said if other.sides == rule.sides), None)
     until = None if rule.until is None else to_ms(rule.until)
     facts = (to_ms(rule.since), until, rule.by, rule.reason)
-    if number is not None:
-        await db.execute(
-            "UPDATE pause_rule SET scope = $2, value = $3 WHERE id = $1", number, *rule.named
-        )
-        await db.execute(_CHANGE, number, *facts)
-        return replace(rule, number=number)
     sides = (Side.INTAKE in rule.sides, Side.DELIVERY in rule.sides)
+    if number is not None and await db.execute(_CHANGE, number, *rule.named, *sides, *facts):
+        return replace(rule, number=number)
     return replace(rule, number=await db.value(_ADD, *rule.named, *sides, *facts))
 
 

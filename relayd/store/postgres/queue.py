@@ -288,6 +288,7 @@ class PostgresStore:
             await self._age.watch(db)
             at = self._moment()
             await nodes.forget(db, at=at)
+            await pausing.let_go_ruleless(db, at=at)
             return await leases.abandon_ended(db, at=at)
 
         return await self._lease.submit(operation)

@@ -16,6 +16,8 @@ from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import SERVER_CLOCK, Moment
 
 _DEAD = "node = $3 AND (boot <> $1 OR name = $2)"
+# Locked: somebody may just be taking one over.
+_SLOTS_OF_DEAD = f"SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE {_DEAD}) ORDER BY id FOR UPDATE"  # noqa: S608 -- constants
 _LAST = "last_worker"
 
 
@@ -27,10 +29,7 @@ async def is_first(db: Session, worker: WorkerIdentity) -> bool:
 async def remove_dead(db: Session, worker: WorkerIdentity, *, now: int) -> None:
     """Forget the workers of its machine that `worker` comes after, and free what they had leased."""
     dead = (worker.boot, worker.name, worker.node)
-    for (slot,) in await db.fetch(
-        f"SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE {_DEAD}) ORDER BY id",  # noqa: S608 -- constants
-        *dead,
-    ):
+    for (slot,) in await db.fetch(_SLOTS_OF_DEAD, *dead):
         await leases.abandon(db, slot, now=now)
     await db.execute(f"DELETE FROM worker WHERE {_DEAD}", *dead)  # noqa: S608 -- constants
 
