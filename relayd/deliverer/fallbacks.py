@@ -66,7 +66,9 @@ class Fallbacks:
         while is_new is None:
             await asyncio.sleep(_RETRY_STORE)
             is_new = await self._note(fallback)
-        self._known[domain] = fallback
+        known = self._known.get(domain)
+        if known is None or known.until < until:  # the store keeps the later one, too
+            self._known[domain] = fallback
         if is_new and is_told:
             self._ours.add(domain)
             log.warning(

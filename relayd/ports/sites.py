@@ -82,7 +82,7 @@ class SiteStates(Protocol):
     async def note_fallback(self, fallback: Fallback) -> bool:
         """Let the mail of a domain go another way until then; tell whether it did not do so before.
 
-        With an `until` in the past it goes directly again.
+        With an `until` in the past it goes directly again. One that ends before the one on record changes nothing.
         """
         ...
 

@@ -26,5 +26,10 @@ def is_known(state: SiteState, now: float) -> bool:
     return at(state, now) != FREE
 
 
+def is_shorter(fallback: Fallback, until: float | None, now: float) -> bool:
+    """Tell whether a fall-back ends before the one on record, which goes on to `until`; one that is over ends that."""
+    return until is not None and now < fallback.until < until
+
+
 def cut(fallback: Fallback) -> Fallback:
     return replace(fallback, reply=fallback.reply[:_LONGEST])

@@ -96,6 +96,19 @@ async def test_mail_of_a_domain_goes_another_way_for_a_while(box: Box) -> None:
     assert await sites.note_fallback(on)
 
 
+async def test_a_shorter_fall_back_does_not_end_a_longer_one(box: Box) -> None:
+    """A minute of a warm-up, while the domain's mail goes another way for hours."""
+    sites, now = box.store.sites, box.clock.now().timestamp()
+    on = Fallback(domain="a.test", site="google", until=now + HOUR, reply="550 5.7.1 blocked")
+    await sites.note_fallback(on)
+    revision = (await sites.site_states()).revision
+    assert not await sites.note_fallback(replace(on, until=now + 60, reply="new"))
+    assert list(box.view.sites.fallbacks()) == [on]
+    assert (await sites.site_states()).revision == revision, "nothing was written"
+    box.advance(HOUR)
+    assert await sites.note_fallback(replace(on, until=now + HOUR + 60)), "the longer one is over"
+
+
 async def test_what_is_over_is_deleted(box: Box) -> None:
     """What strangers say must not grow without end."""
     sites, now = box.store.sites, box.clock.now().timestamp()

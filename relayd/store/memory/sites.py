@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from relayd.policy.pace import FREE, Seen, SiteState, at, begun
 from relayd.ports.outward import Clock
 from relayd.ports.sites import Changes, Fallback, KnownSite, Noted, SiteKey
-from relayd.store.sites import cut, is_known, noted, row_ends
+from relayd.store.sites import cut, is_known, is_shorter, noted, row_ends
 
 
 @dataclass(slots=True)
@@ -91,6 +91,8 @@ class MemorySites(MemorySitesView):
         row = tables.fallbacks.get(fallback.domain)
         was_on = row is not None and row[0].until > now
         if fallback.until <= now and not was_on:
+            return False
+        if row is not None and is_shorter(fallback, row[0].until, now):
             return False
         ends = row_ends(FREE, max(now, fallback.until))
         revision = tables.next_revision(now)

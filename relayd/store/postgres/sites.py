@@ -9,7 +9,7 @@ from relayd.ports.sites import Changes, Fallback, KnownSite, Noted, SiteKey
 from relayd.store.postgres import meta
 from relayd.store.postgres.line import Line, Session
 from relayd.store.postgres.questions import Questions
-from relayd.store.sites import cut, is_known, noted, row_ends
+from relayd.store.sites import cut, is_known, is_shorter, noted, row_ends
 
 _PURGED = 100  # rows that are over, at each write
 _REVISION = "site_revision"  # of the last change, in `meta`
@@ -94,6 +94,8 @@ class PostgresSites:
         await _lock(db)
         before = await db.value("SELECT until FROM fallback WHERE domain = $1", fallback.domain)
         if fallback.until <= now and (before is None or before <= now):
+            return False
+        if is_shorter(fallback, before, now):
             return False
         await db.execute(
             _FALL_BACK,

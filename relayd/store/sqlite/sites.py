@@ -8,7 +8,7 @@ from relayd.policy.pace import FREE, Seen, SiteState, at, begun
 from relayd.policy.pace_written import read, written
 from relayd.ports.outward import Clock
 from relayd.ports.sites import Changes, Fallback, KnownSite, Noted, SiteKey
-from relayd.store.sites import cut, is_known, noted, row_ends
+from relayd.store.sites import cut, is_known, is_shorter, noted, row_ends
 from relayd.store.sqlite.reading import Reader
 from relayd.store.sqlite.values import fetch
 from relayd.store.sqlite.writer import Writer
@@ -69,6 +69,8 @@ class SqliteSites:
         now = self._now()
         before = db.execute("SELECT until FROM fallback WHERE domain = ?", (fallback.domain,)).get
         if fallback.until <= now and (before is None or before <= now):
+            return False
+        if is_shorter(fallback, before, now):
             return False
         db.execute(
             "INSERT OR REPLACE INTO fallback VALUES (?, ?, ?, ?, ?, ?)",
