@@ -159,3 +159,9 @@ class CheckerDown(PeerError):
     def __init__(self, reason: str, *, is_ours: bool = False) -> None:
         self.is_ours = is_ours
         super().__init__(reason)
+
+
+def first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error of a group, out of all the groups around it: each task group adds one."""
+    first = group.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first

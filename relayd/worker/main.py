@@ -21,6 +21,7 @@ from relayd.errors import (
     SchemaMismatch,
     StoreError,
     StoreUnavailable,
+    first_of,
 )
 from relayd.logs.status import StatusLog
 from relayd.loops import loop_factory
@@ -76,12 +77,12 @@ def run(settings: Settings, inherited: Inherited) -> int:
         try:
             return runner.run(_work(settings, inherited))
         except* SchemaMismatch as mismatch:
-            log.critical("worker_ends", fault="local", reason=str(mismatch.exceptions[0]))
+            log.critical("worker_ends", fault="local", reason=str(first_of(mismatch)))
             status = os.EX_CONFIG  # another try would end the same way
         except* (
             RelaydError
         ) as error:  # StoreBroken, too: a fresh process finds out what the file holds
-            log.critical("worker_ends", fault="local", reason=str(error.exceptions[0]))
+            log.critical("worker_ends", fault="local", reason=str(first_of(error)))
     return status
 
 

@@ -1,9 +1,9 @@
 """A worker whose store cannot be reached at the start: it says so to all who come, and tries again.
 
 The listening sockets are the supervisor's, and open: without a word from here clients would wait in silence, and
-`systemctl start` too. A client hears 421 in the place of the greeting (RFC 5321 §3.1, §4.2.3) and comes again, a
-command hears the reason. Nothing can be taken before the store has given this worker its number, which is in each
-queue id.
+`systemctl start` too. A client hears 421 in the place of the greeting (RFC 5321 §3.1, §4.2.3) and comes again; one that
+begins with a TLS handshake is cut off. A command hears the reason. Nothing can be taken before the store has given this
+worker its number, which is in each queue id.
 """
 
 import asyncio
@@ -40,16 +40,18 @@ async def wait_for(
 ) -> T:
     """Return what `ask` gives once it does, meanwhile turn away who comes to the sockets. `first` is why it did not.
 
-    To be cancelled when the worker is to end. Raises what `ask` raises but StoreUnavailable.
+    To be cancelled when the worker is to end. Raises what `ask` raises but StoreUnavailable, in a group.
     """
     room = _Room(reason=str(first))
     seldom, pause = Seldom(), _FIRST
     loop = asyncio.get_running_loop()
     async with asyncio.TaskGroup() as tasks:
         doors = [
-            tasks.create_task(room.keep(sock, room.client), name="clients turned away")
-            for listener, sock in listeners
-            if listener.tls is not ListenerTls.IMPLICIT
+            tasks.create_task(
+                room.keep(sock, room.nobody if each.tls is ListenerTls.IMPLICIT else room.client),
+                name="clients turned away",
+            )
+            for each, sock in listeners
         ]
         if control is not None:
             refusing = room.keep(control, room.command)
@@ -73,7 +75,7 @@ async def wait_for(
 
 
 class _Room:
-    """Who comes hears one line."""
+    """Who comes hears one line at most."""
 
     def __init__(self, reason: str) -> None:
         self.reason = reason
@@ -95,6 +97,9 @@ class _Room:
 
     async def client(self, connection: socket.socket) -> None:
         await self._loop.sock_sendall(connection, _CLOSED)
+
+    async def nobody(self, connection: socket.socket) -> None:
+        """One that begins with a handshake could not read it: the end of the connection has to say it."""
 
     async def command(self, connection: socket.socket) -> None:
         """Its request is read to the end of its line: who sends it would else lose the answer."""

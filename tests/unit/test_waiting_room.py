@@ -3,18 +3,20 @@
 import asyncio
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from relayd.control import client
-from relayd.errors import SchemaMismatch, StoreUnavailable
-from relayd.settings import ListenerSettings
+from relayd.errors import SchemaMismatch, StoreUnavailable, first_of
+from relayd.settings import ListenerSettings, ListenerTls
 from relayd.worker import waiting_room
 from tests.support.supervised import listener as listener_at
 
 NAME = "postgresql://relayd@db.example.org/mail"
+LISTENING = listener_at("127.0.0.1:25")
 FIRST = StoreUnavailable("no route to host")
 
 
@@ -55,8 +57,13 @@ def greeting(listener: socket.socket) -> bytes:
         return said
 
 
-async def wait_for(store: Store, listener: socket.socket, control: socket.socket) -> int:
-    listening: ListenerSettings = listener_at("127.0.0.1:25")
+async def wait_for(
+    store: Store,
+    listener: socket.socket,
+    control: socket.socket,
+    *,
+    listening: ListenerSettings = LISTENING,
+) -> int:
     return await waiting_room.wait_for(
         store.register, store=NAME, first=FIRST, listeners=[(listening, listener)], control=control
     )
@@ -80,12 +87,25 @@ async def test_who_comes_is_told_until_the_store_is_there(
     assert logs[0]["reason"] == "no route to host"
 
 
+async def test_who_begins_with_a_handshake_is_cut_off(
+    listener: socket.socket, control: socket.socket
+) -> None:
+    """It would take no line before, and would wait for an answer to its first."""
+    listening = replace(LISTENING, tls=ListenerTls.IMPLICIT)
+    waiting = asyncio.ensure_future(wait_for(Store(), listener, control, listening=listening))
+    assert await asyncio.to_thread(greeting, listener) == b""
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+
+
 async def test_what_does_not_pass_by_itself_ends_the_wait(
     listener: socket.socket, control: socket.socket
 ) -> None:
     store = Store()
     store.error = SchemaMismatch("written by a newer relayd")
     with pytest.raises(ExceptionGroup) as caught:
-        await wait_for(store, listener, control)
-    assert isinstance(caught.value.exceptions[0], SchemaMismatch)
+        async with asyncio.TaskGroup() as tasks:  # a worker has one, too
+            tasks.create_task(wait_for(store, listener, control))
+    assert first_of(caught.value) is store.error
     assert store.asked == 1
