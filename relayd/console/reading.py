@@ -65,21 +65,21 @@ class Shared(Generic[T]):
         self._every = every
         self._monotonic = monotonic
         self._asked: asyncio.Future[T] | None = None
-        self._answers: list[tuple[float, T]] = []  # when it was asked, and the answer
+        self._answers: list[tuple[float, T]] = []  # when it came, and the answer
 
     async def get(self) -> T:
-        """Return an answer that is no older than twice that. Raises what the question raises."""
+        """Return an answer that came no longer ago than twice that. Raises what the question raises."""
         now = self._monotonic()
         age = now - self._answers[0][0] if self._answers else float("inf")
         if age >= self._every and self._asked is None:
             self._asked = asyncio.ensure_future(self._ask())
-            self._asked.add_done_callback(partial(self._take, now))
+            self._asked.add_done_callback(self._take)
         if age < 2 * self._every:
             return self._answers[0][1]
         assert self._asked is not None
         return await asyncio.shield(self._asked)  # who asked may leave, the others still wait
 
-    def _take(self, at: float, asked: asyncio.Future[T]) -> None:
+    def _take(self, asked: asyncio.Future[T]) -> None:
         self._asked = None
         if not asked.cancelled() and asked.exception() is None:
-            self._answers = [(at, asked.result())]
+            self._answers = [(self._monotonic(), asked.result())]

@@ -136,6 +136,21 @@ async def test_nobody_waits_for_a_long_question_while_somebody_looks() -> None:
     assert await shared.get() == 3  # nobody looked for long: an old answer is none
 
 
+async def test_an_answer_that_took_long_is_good_for_as_long_as_any() -> None:
+    """Its age counts from when it came: else each visitor of a slow store would wait for one of their own."""
+    times, answers = [100.0], asyncio.Queue[int]()
+    shared = Shared(answers.get, every=5, monotonic=lambda: times[-1])
+    waiting = asyncio.ensure_future(shared.get())
+    await asyncio.sleep(0)
+    times.append(112)
+    answers.put_nowait(1)
+    assert await waiting == 1
+    times.append(116)
+    assert await asyncio.wait_for(shared.get(), 5) == 1
+    times.append(117)
+    assert await asyncio.wait_for(shared.get(), 5) == 1  # the next is asked meanwhile
+
+
 async def test_a_question_that_failed_is_asked_again() -> None:
     times, answers = [100.0], [1]
 
