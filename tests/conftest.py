@@ -15,15 +15,14 @@ Under coverage, each line is noted with what ran it: the import of the tests, a 
 
 import gc
 import os
-import resource
 import signal
 import sys
 import tempfile
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -65,68 +64,53 @@ _HERE = Path(__file__).parent
 _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
 
 
-_CASES, _TESTS = 2, 1
+_SOME = 5
 """Cases of one test, and tests of one module that start processes, which coverage looks at, in each process of the tests.
 
-All that the interpreter does takes more than twice the time meanwhile, and the others run the same lines. Of the core it looks at all
-tests. It never looks at what pytest does around them.
+It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
 """
 _seen: Counter[str] = Counter()
+_resting: list[Any] = []  # the coverage that is stopped
 _FOR_CHILDREN = {
     name: os.environ[name]
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
     if name in os.environ
 }
-_TRACES = sys.gettrace(), threading.gettrace()  # of coverage, if it runs
-_noted = ""  # what the lines that coverage sees are noted with
-
-
-def _look(*, at_it: bool) -> None:
-    """Have coverage look at what runs from now on.
-
-    A stop and a new start of it would do more: it would patch `os.fork` and `os._exit` once more each time.
-    """
-    here, in_new_threads = _TRACES if at_it else (None, None)
-    sys.settrace(here)
-    threading.settrace(in_new_threads)
 
 
 def _note_runner(runner: str) -> None:
-    """Have coverage note what it sees from now on under this name."""
-    global _noted  # noqa: PLW0603 -- as coverage is one for the process
-    if runner != _noted:
-        sys.modules["coverage"].Coverage.current().switch_context(runner)
-        _noted = runner
+    """Have coverage note what it sees from now on under this name; under none it rests."""
+    if "coverage" not in sys.modules:
+        return
+    running = sys.modules["coverage"].Coverage.current()
+    if not runner:
+        if running is not None:
+            running.stop()
+            _resting.append(running)
+        return
+    if _resting:
+        running = _resting.pop()
+        running.start()
+    if running is not None:
+        running.switch_context(runner)
 
 
-if any(_TRACES):
-    _note_runner("import")
+_note_runner("import")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection() -> Iterator[None]:
-    """The tests are imported now, or not at all in a process that hands them out."""
-    try:
-        return (yield)
-    finally:
-        if any(_TRACES):
-            _look(at_it=False)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Have coverage measure the processes of some tests: those are counted that have come to an end."""
-    module = item.nodeid.partition("::")[0]
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    name, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
+    _seen[name] += 1
+    _seen[module] += _seen[name] == 1
+    if any(folder in item.path.parents for folder in _CORE):
+        _note_runner("core")
+    else:
+        _note_runner("other" if _seen[name] <= _SOME else "")
     for each, value in _FOR_CHILDREN.items():
-        if _seen[module] < _TESTS:
+        if _seen[module] <= _SOME:
             os.environ[each] = value
         else:
             os.environ.pop(each, None)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    try:
-        return (yield)
-    finally:
-        _seen[module] += resource.getrusage(resource.RUSAGE_CHILDREN) != before
 
 
 @pytest.hookimpl(trylast=True)
@@ -136,20 +120,10 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Iterator[None]:
-    """Have coverage look at all tests of the core, and at some others."""
-    name = pyfuncitem.nodeid.partition("[")[0]
-    _seen[name] += 1
-    is_core = any(folder in pyfuncitem.path.parents for folder in _CORE)
-    if not any(_TRACES) or (_seen[name] > _CASES and not is_core):
-        return (yield)
-    _note_runner("core" if is_core else "other")
-    _look(at_it=True)
-    try:
-        return (yield)
-    finally:
-        _look(at_it=False)
+def pytest_sessionfinish() -> None:
+    """Let coverage save what it has."""
+    if _resting:
+        _resting.pop().start()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -414,6 +414,14 @@ def test_a_family_that_is_not_used_proves_nothing(
         assert result.status == ending
 
 
+def test_without_addresses_of_ours_no_host_is_ourselves() -> None:
+    """A relay behind a translator of addresses does not know where it would come back to."""
+    rules = replace(RULES, own_addresses=frozenset())
+    result = choose(the_plan("10 b.test"), {"b.test": found("198.51.100.1")}, rules)
+    assert isinstance(result, Candidates)
+    assert [each.ip for each in result.candidates] == ["198.51.100.1"]
+
+
 def test_an_unused_address_is_explained_by_its_setting() -> None:
     result = choose(the_plan("10 b.test"), {"b.test": found("192.0.2.1", "2001:db8::1")}, IPV4_ONLY)
     assert isinstance(result, Candidates)
