@@ -43,6 +43,7 @@ from relayd.ports.outward import Clock
 from relayd.ports.queue import ReportGivenUp
 from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
+from relayd.worker.dnssec import distrust_liars
 from relayd.worker.late import LateBounces
 from relayd.worker.parts import Parts
 from relayd.worker.sts import KeptPolicies, sts_policies
@@ -275,15 +276,17 @@ async def look_up(
 ) -> tuple[MxAnswer, Candidates | Undeliverable | Breakdown, Mapping[str, Judged]]:
     """Return what the DNS says of a domain, what delivery makes of it for mail of `facts`, and what each host has to show.
 
-    Connects to no mail server.
+    Connects to no mail server. Name servers are believed as a worker believes them, once it has looked at them.
     """
     clock = SystemClock()
+    resolver = resolver_of(settings, clock)
+    await distrust_liars(settings, resolver, clock)
     async with asyncio.TaskGroup() as tasks:
         parts = mx_parts(
             settings,
             clock,
             SmtpTransport(helo=settings.fqdn, clock=clock),
-            resolver_of(settings, clock),
+            resolver,
             Sites(1, tasks, clock=clock, connections=Connections(1)),
             policies=KeptPolicies(settings),
         )

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from relayd.mail.words import BounceClass
+from relayd.policy.doctor.dnssec import BOGUS
 from tests.support.builders import a_bounce, a_message, a_recipient, a_settlement
 from tests.support.cli_world import Ran, World, enqueue, make_world
-from tests.support.dns_server import DROP, SERVFAIL, DnsServer, Zones
+from tests.support.dns_server import DROP, SERVFAIL, Action, Authentic, DnsServer, Zones
 
 FAR = datetime(2199, 1, 1, tzinfo=UTC)
 ZONES: Zones = {
@@ -38,9 +39,9 @@ def configure(world: World, *, top: str = "", tables: str = "") -> None:
     world.settings.write_text(f"{top}\n{world.settings.read_text()}\n{tables}")
 
 
-async def direct(world: World, *arguments: str, tables: str = "") -> Ran:
+async def direct(world: World, *arguments: str, tables: str = "", zones: Zones = ZONES) -> Ran:
     """Run `relayd route` in direct mode, with the zones above."""
-    async with DnsServer(ZONES) as server:
+    async with DnsServer(zones) as server:
         dns = f'[dns]\nnameservers = ["{server.endpoint}"]\ntimeout = "1s"\n'
         configure(world, top="use_remote_smtp = true", tables=dns + tables)
         return await asyncio.to_thread(world.run, "route", *arguments)
@@ -101,6 +102,27 @@ async def test_hosts_addresses_and_what_is_left_out(world: World) -> None:
     assert (first["tls_policy"], first["tls_level"]) == ("none", "opportunistic")
     assert first["tlsa"] == ["the addresses of mx1.mill.test are not secure"]
     assert "messages_per_minute" not in row
+
+
+@pytest.mark.parametrize(
+    ("bogus", "is_secure"),
+    [
+        pytest.param(SERVFAIL, True, id="it-checks"),
+        pytest.param(Authentic(["192.0.2.1"]), False, id="it-vouches-for-all"),
+    ],
+)
+async def test_a_name_server_is_believed_where_delivery_believes_it(
+    world: World, bogus: Action, *, is_secure: bool
+) -> None:
+    zones: Zones = {
+        "mill.test": {"MX": Authentic(["10 mx1.mill.test."])},
+        "mx1.mill.test": {"A": Authentic(["20.0.113.1"])},
+        **{name: {"A": bogus} for name in BOGUS},
+    }
+    ran = await direct(world, "a@mill.test", "--json", zones=zones)
+    assert (ran.status, ran.err) == (os.EX_OK, "")
+    (row,) = ran.rows
+    assert row["mx_secure"] is is_secure
 
 
 async def test_direct_mode_in_words(world: World) -> None:

@@ -76,9 +76,11 @@ def explain(
     decision = decide(told, facts, routes)
     way, found = decision.route, None
     if isinstance(way, ViaMx):
+        from relayd.logs.operational import silenced  # noqa: PLC0415 -- only direct mode logs here
         from relayd.worker.outward import look_up  # noqa: PLC0415 -- brings the resolver
 
-        found = Found(*asyncio.run(look_up(settings, way.domain, facts)))
+        with silenced():
+            found = Found(*asyncio.run(look_up(settings, way.domain, facts)))
     fields: Fields = {
         "rcpt": str(wanted),
         "alias": alias,
