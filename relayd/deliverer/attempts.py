@@ -217,7 +217,9 @@ class Attempts:
         message, facts = attempt.message.id, route_facts_of(attempt.work.message)
         replies = [(each.reply, each.stage) for each in delivery.facts]
         has_another = self._hop.has_another_source(session, facts)
-        if has_another:  # first: what is refused is tried from there at once
+        is_refused = any(reply is not None and reply.is_permanent for reply, _ in replies)
+        is_first = has_another and is_refused  # what is refused is tried from there at once
+        if is_first:
             await self._hop.saw(session, replies, message, facts)
         outcomes: Sequence[Outcome] | None = ()
         if judged:
@@ -230,7 +232,7 @@ class Attempts:
                 content=attempt.kept,
                 rewritten=attempt.rewritten,
             )
-        if not has_another:
+        if not is_first:
             await self._hop.saw(session, replies, message, facts)
         return outcomes
 

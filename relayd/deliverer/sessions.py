@@ -83,7 +83,7 @@ class Sessions:
             async with asyncio.timeout(None) as opening:  # until `close`
                 self._opening.add(opening)
                 try:
-                    return await self._hop.connect(attempt.failures, facts)
+                    return await self._hop.connect(attempt.failures, facts, attempt.message.id)
                 finally:
                     self._opening.discard(opening)
         except (NoHost, NotYet, Shortage):

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer import leases, scheduler
 from relayd.deliverer.connections import Leave
-from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
@@ -440,6 +440,7 @@ class Mute:
         self,
         after: Sequence[HostFailure] = (),
         facts: RouteFacts = ANYBODY,  # noqa: ARG002 -- nobody is told from another
+        message: MessageId = NO_MESSAGE,  # noqa: ARG002
     ) -> Session:
         await self._end.wait()
         raise NoHost((*after, a_failure()))

@@ -5,22 +5,26 @@ import errno
 import socket
 from dataclasses import replace
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import pytest
 
-from relayd.deliverer.nexthop.hosts import ANYBODY
+from relayd.deliverer.nexthop.hosts import ANYBODY, NoHost
 from relayd.deliverer.nexthop.way import candidates
+from relayd.mail.ids import MessageId
 from relayd.mail.words import Category, EventKind
 from relayd.net.local import has_address
 from relayd.policy.delivery.mx import Candidates
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.delivery.source import Source
-from relayd.policy.pace import SiteMode
+from relayd.policy.pace import Saw, Seen, SiteMode
+from relayd.ports.sites import Noted, SiteKey
 from relayd.ports.view import Status
 from relayd.settings import IpFamily
+from relayd.store.memory.queue import MemoryStore
 from tests.support import dns_server
+from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, DIRECT, FINE, Script, a_direct_post, mx
 from tests.support.dns_server import SERVFAIL, Zones
 from tests.support.post import eventually
@@ -281,3 +285,86 @@ async def test_the_address_of_another_pool_is_none_to_go_on_from() -> None:
         await direct.post.settled(message)
         assert direct.post.row(message).status is Status.BOUNCED
         assert direct.server(A1).connections == 1
+
+
+async def test_an_address_that_is_refused_at_the_greeting_is_not_used_again() -> None:
+    script: Script = {"GREETING": InTurn(LISTED.replace("550", "554"), "220 mx.test")}
+    async with a_direct_post(mx(A1), {A1: script}, source_addresses=SOURCES[:2]) as direct:
+        message = await direct.send("a@x.test")
+        await eventually(lambda: direct.post.events(message))
+        [(_, refused)] = direct.post.events(message)
+        [blocked] = direct.post.view.sites.sites()
+        assert blocked.state.mode is SiteMode.BLOCKED
+        assert blocked.key.source == refused["local_ip"]
+        again = await direct.send("b@x.test")
+        await direct.post.quiet()
+        direct.post.advance(LATER)
+        await eventually(lambda: direct.post.row(again).status is Status.SENT)
+        [*_, (_, taken)] = direct.post.events(again)
+        assert taken["local_ip"] in set(SOURCES[:2]) - {refused["local_ip"]}
+
+
+async def test_two_messages_that_are_refused_at_the_greeting_are_a_block() -> None:
+    async with a_direct_post(mx(A1), {A1: {"GREETING": LISTED.replace("550", "554")}}) as direct:
+        hop = direct.hop()
+        for message in (MessageId(1), MessageId(1), MessageId(2)):
+            assert not [each for each in direct.post.view.sites.sites() if each.state.until]
+            with pytest.raises(NoHost):
+                await hop.connect((), ANYBODY, message)
+        [site] = direct.post.view.sites.sites()
+        assert site.state.mode is SiteMode.BLOCKED
+
+
+DUAL: Zones = {
+    "x.test": {"MX": ["10 mx6.x.test.", "20 mx4.x.test."]},
+    "mx6.x.test": {"AAAA": ["::1"]},
+    "mx4.x.test": {"A": [A1]},
+}
+
+
+async def test_what_is_refused_is_the_address_that_the_host_saw() -> None:
+    """The first choice was IPv6, where nobody answers: that address of ours is not to blame."""
+    networks = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
+    dual: dict[str, Any] = {
+        "source_addresses": ("::1", *SOURCES[:2]),
+        "allow_networks": networks,
+    }
+    script: Script = {"RCPT": InTurn(LISTED, "250 ok")}
+    async with a_direct_post(DUAL, {A1: script}, **dual) as direct:
+        message = await direct.send("a@x.test")
+        await direct.post.settled(message)
+        first, refused = [detail["local_ip"] for _, detail in direct.post.events(message)]
+        assert first == "::1"
+        [blocked] = direct.post.view.sites.sites()
+        assert (blocked.key.source, blocked.state.mode) == (refused, SiteMode.BLOCKED)
+        await direct.post.quiet()
+        direct.post.advance(LATER)
+        await eventually(lambda: direct.post.row(message).status is Status.SENT)
+        [*_, (_, taken)] = direct.post.events(message)
+        assert taken["local_ip"] in set(SOURCES[:2]) - {refused}
+
+
+async def test_mail_that_is_taken_is_on_record_before_the_site_is() -> None:
+    """Only what is refused waits for that: it is tried from another address at once."""
+    store = MemoryStore(FakeClock())
+    async with a_direct_post(
+        mx(A1), {A1: FINE}, source_addresses=SOURCES[:2], store=store
+    ) as direct:
+        hop = direct.hop()
+        session = await hop.connect()
+        await hop.give_back(session)
+        key = SiteKey(session.site, session.connection.peer.local_ip)
+        await store.sites.note_site(key, Seen(saw=Saw.BLOCKED, message=1))
+        await direct.news.refresh(at_once=True)
+        assert direct.paces.state_of(key).noted_at
+        statuses: list[Status] = []
+        note = direct.news.states.note_site
+
+        async def note_site(key: SiteKey, seen: Seen) -> Noted:
+            statuses.append(direct.post.row(message).status)
+            return await note(key, seen)
+
+        direct.news.states.note_site = note_site  # type: ignore[method-assign]
+        message = await direct.send("a@x.test")
+        await eventually(lambda: statuses)
+        assert statuses == [Status.SENT]

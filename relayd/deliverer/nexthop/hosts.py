@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ANYBODY = RouteFacts()
 """Mail of which nothing is known."""
+NO_MESSAGE = MessageId(0)
 Address = tuple[str, int]
 """An IP address, or a name for which there is none; and a port."""
 
@@ -148,9 +149,12 @@ class NextHop(Protocol):
         ...
 
     async def connect(
-        self, after: Sequence[HostFailure] = (), facts: RouteFacts = ANYBODY
+        self,
+        after: Sequence[HostFailure] = (),
+        facts: RouteFacts = ANYBODY,
+        message: MessageId = NO_MESSAGE,
     ) -> Session:
-        """Open a session for mail of `facts`, or take an idle one. Raises NoHost, NotYet.
+        """Open a session for a message of `facts`, or take an idle one. Raises NoHost, NotYet.
 
         `after` are the hosts that failed in this attempt so far. They are not asked again, and
         are before the others in the failures of whatever comes of it.

@@ -10,11 +10,12 @@ from ipaddress import ip_address
 
 from relayd.deliverer.connections import Leave
 from relayd.deliverer.nexthop.admittance import admit
-from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.opening import Opening
 from relayd.deliverer.nexthop.sites import Site
 from relayd.deliverer.nexthop.way import Way, find_way, resting_sources
+from relayd.mail.attempt import Peer
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Fault
@@ -66,17 +67,22 @@ class MxHop:
     account = None
 
     async def connect(
-        self, after: Sequence[HostFailure] = (), facts: RouteFacts = ANYBODY
+        self,
+        after: Sequence[HostFailure] = (),
+        facts: RouteFacts = ANYBODY,
+        message: MessageId = NO_MESSAGE,
     ) -> Session:
         try:
-            return await self._connect(after, facts)
+            return await self._connect(after, facts, message)
         except NoHost as none:
             if all(not each.senders for each in self._parts.settings.sources):
                 raise
             failures = tuple(map(_without_blame, none.failures))
             raise NoHost(failures, all_asked=none.all_asked) from None
 
-    async def _connect(self, after: Sequence[HostFailure], facts: RouteFacts) -> Session:
+    async def _connect(
+        self, after: Sequence[HostFailure], facts: RouteFacts, message: MessageId
+    ) -> Session:
         is_lifted = self._asks is TlsAsked.LIFTED
         way = await find_way(
             self._domain, facts, self._parts, after=after, lifts_policies=is_lifted
@@ -88,11 +94,17 @@ class MxHop:
         asks = await self._may_enter(key, after)
         try:
             session = await self._admitted(site, key, way, after, asks=asks)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, NoHost):
+                await self._heard(key, error.failures[len(after) :], (), message, facts)
             if asks and self._parts.paces is not None:
                 await self._parts.paces.ended(key)
             raise
-        self._uses[id(session.connection)] = _Use(site, key, asks)
+        used = _seen_from(key, session.connection.peer)
+        if asks and used != key and self._parts.paces is not None:
+            await self._parts.paces.ended(key)  # nobody asked for that address
+            asks = False
+        self._uses[id(session.connection)] = _Use(site, used, asks)
         return session
 
     async def _may_enter(self, key: SiteKey, after: Sequence[HostFailure]) -> bool:
@@ -117,10 +129,8 @@ class MxHop:
             if paces is not None and not after and not asks:
                 paces.check(key)  # to wait for a slot may take long
             return await Opening(site, way, after, parts).session()
-        except BaseException as error:
+        except BaseException:
             site.slots.release()
-            if paces is not None and isinstance(error, NoHost):
-                await paces.saw(key, _replies(error.failures[len(after) :]))
             raise
 
     def keeps(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
@@ -165,13 +175,17 @@ class MxHop:
             site.slots.release()
 
     def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
+        use = self._uses.get(id(session.connection))
+        return use is not None and self._has_other(use.key, facts)
+
+    def _has_other(self, key: SiteKey, facts: RouteFacts) -> bool:
         """Tell whether the sender's pool has one of the same family that does not rest."""
-        use, parts = self._uses.get(id(session.connection)), self._parts
+        parts = self._parts
         pool = [each.address for each in pool_of(parts.settings.sources, facts)]
-        if use is None or parts.paces is None or len(pool) < 2 or not use.key.source:
+        if parts.paces is None or len(pool) < 2 or not key.source:
             return False
-        resting = {use.key.source, *resting_sources(use.key.site, pool, parts)}
-        version = ip_address(use.key.source).version
+        resting = {key.source, *resting_sources(key.site, pool, parts)}
+        version = ip_address(key.source).version
         return any(ip_address(ip).version == version for ip in pool if ip not in resting)
 
     async def saw(
@@ -181,16 +195,39 @@ class MxHop:
         message: MessageId,
         facts: RouteFacts = ANYBODY,
     ) -> None:
-        use, paces = self._uses.get(id(session.connection)), self._parts.paces
-        if use is None or paces is None:
+        use = self._uses.get(id(session.connection))
+        if use is None:
             return
         if use.asks:
             self._uses[id(session.connection)] = replace(use, asks=False)
-        all_replies = (*_replies(session.failures), *replies)
-        has_other_way = self.has_another_source(session, facts)
-        await paces.saw(
-            use.key, all_replies, message=message, asked=use.asks, has_other_way=has_other_way
-        )
+        await self._heard(use.key, session.failures, replies, message, facts, asked=use.asks)
+
+    async def _heard(
+        self,
+        key: SiteKey,
+        failures: Sequence[HostFailure],
+        replies: Sequence[tuple[Reply | None, Stage]],
+        message: MessageId,
+        facts: RouteFacts,
+        *,
+        asked: bool = False,
+    ) -> None:
+        """Note what hosts said, each of the address of ours that it saw; `replies` are of the one of `key`."""
+        paces = self._parts.paces
+        if paces is None:
+            return
+        said = {key: list(replies)}
+        for each in failures:
+            seen_from = _seen_from(key, each.failed.peer)
+            said.setdefault(seen_from, []).append((each.failed.reply, each.failed.stage))
+        for one, heard in said.items():
+            await paces.saw(
+                one,
+                heard,
+                message=message,
+                asked=asked and one == key,
+                has_other_way=self._has_other(one, facts),
+            )
 
     def answered(self) -> None:
         if self._site is not None:
@@ -208,8 +245,11 @@ def _without_blame(failure: HostFailure) -> HostFailure:
     return replace(failure, at_door=False) if is_ours else failure
 
 
-def _replies(failures: Sequence[HostFailure]) -> list[tuple[Reply | None, Stage]]:
-    return [(each.failed.reply, each.failed.stage) for each in failures]
+def _seen_from(key: SiteKey, peer: Peer | None) -> SiteKey:
+    """Return the key of the address of ours that a peer saw: a site of two families sees one of each."""
+    if not key.source or peer is None or not peer.local_ip:
+        return key
+    return replace(key, source=peer.local_ip)
 
 
 def _is_fresh(connection: Connection) -> bool:

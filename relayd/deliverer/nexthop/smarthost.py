@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.account import Account
-from relayd.deliverer.nexthop.hosts import ANYBODY, HostFailure, NoHost, Session
+from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.search import DeadHosts, Search
 from relayd.mail.attempt import RouteKind
 from relayd.mail.ids import MessageId
@@ -53,6 +53,7 @@ class Smarthost:
         self,
         after: Sequence[HostFailure] = (),
         facts: RouteFacts = ANYBODY,  # noqa: ARG002 -- its address is one of the settings
+        message: MessageId = NO_MESSAGE,  # noqa: ARG002 -- it knows our login
     ) -> Session:
         await self._share.acquire(first=bool(after))
         try:
