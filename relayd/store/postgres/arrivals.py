@@ -17,9 +17,10 @@ from relayd.store.postgres.moment import Moment
 _KNOWN_FOR = 1.0  # seconds
 _FORGETS_AT = 10_000  # destinations
 _WRITTEN = "SELECT id FROM message WHERE id = ANY($1::bigint[])"
+# Of the rows that are as they were written: what a claim leased since is that claim's.
 _LEASED = (
-    "SELECT q.message_id, q.destination, q.slot, q.epoch FROM queue q JOIN slot s ON s.id = q.slot AND s.epoch = q.epoch"
-    " WHERE q.message_id = ANY($1::bigint[])"
+    "SELECT q.message_id, q.destination, q.slot, q.epoch, s.worker FROM queue q JOIN message m ON m.id = q.message_id"
+    " AND m.xmin = q.xmin JOIN slot s ON s.id = q.slot AND s.epoch = q.epoch WHERE q.message_id = ANY($1::bigint[])"
 )
 
 
@@ -119,9 +120,11 @@ class Arrivals:
         written = {message_id for (message_id,) in await db.fetch(_WRITTEN, ids)}
         if not written:
             return None
+        asked_by = {each.message.id: each.worker for each in arrivals}
         taken: dict[int, dict[str, Lease]] = {}
-        for message_id, destination, slot, epoch in await db.fetch(_LEASED, ids):
-            taken.setdefault(message_id, {})[destination] = Lease(destination, slot, epoch)
+        for message_id, destination, slot, epoch, worker in await db.fetch(_LEASED, ids):
+            if worker == asked_by[message_id]:
+                taken.setdefault(message_id, {})[destination] = Lease(destination, slot, epoch)
         return [
             claims.work_of_new(each.message, taken.get(each.message.id, {}))
             if each.message.id in written

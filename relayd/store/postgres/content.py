@@ -14,6 +14,13 @@ from relayd.store.postgres.spool import UnnamedFile
 
 PART = 256 * 1024  # octets
 _PUT_PART = "INSERT INTO content_part (message_id, part, body) VALUES ($1, $2, $3)"
+_PAGE = 10_000  # messages looked at in one transaction
+_UNWANTED = (
+    "WITH page AS MATERIALIZED (SELECT message_id FROM content WHERE message_id > $1 ORDER BY message_id LIMIT $2)"
+    " SELECT max(message_id), array_agg(message_id) FILTER (WHERE"
+    " NOT EXISTS (SELECT 1 FROM queue q WHERE q.message_id = page.message_id)"
+    " AND NOT EXISTS (SELECT 1 FROM kept k WHERE k.message_id = page.message_id)) FROM page"
+)
 _PART = "SELECT body FROM content_part WHERE message_id = $1 AND part = $2"
 
 
@@ -72,3 +79,13 @@ async def drop(db: Session, messages: Iterable[MessageId]) -> None:
     in_parts = [message_id for message_id, parts in gone if parts]
     if in_parts:
         await db.execute("DELETE FROM content_part WHERE message_id = ANY($1::bigint[])", in_parts)
+
+
+async def sweep(db: Session, after: int) -> int | None:
+    """Delete content that was left behind, of the messages after one; return the last one looked at, None at the end.
+
+    A worker that dies between an acceptance and `drop` leaves it.
+    """
+    [(last, unwanted)] = await db.fetch(_UNWANTED, after, _PAGE)
+    await drop(db, unwanted or ())
+    return None if last is None else int(last)

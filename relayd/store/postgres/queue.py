@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Self
 
 from relayd.mail.content import Content
@@ -377,7 +378,11 @@ class PostgresStore:
         await self._upkeep.submit(  # what is not counted is not deleted
             lambda db: tallying.count(db, least=1, most=TALLIED_AT_ONCE, now=now)
         )
-        return await self._upkeep.submit(lambda db: purging.purge(db, older_than, now=now))
+        purged = await self._upkeep.submit(lambda db: purging.purge(db, older_than, now=now))
+        last: int | None = -1
+        while last is not None and not purged:  # the last call of a round
+            last = await self._upkeep.submit(partial(content.sweep, after=last))
+        return purged
 
     async def compact(self, older_than: datetime) -> Compacted:
         purged = await self.purge(older_than)

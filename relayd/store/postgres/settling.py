@@ -5,11 +5,22 @@ nothing while an endpoint waits for events, since deliveries of those are lined 
 """
 
 from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
-from relayd.mail.outcome import RecipientState, Relayed, Sent, state_after
+from relayd.mail.ids import MessageId
+from relayd.mail.outcome import (
+    Bounced,
+    Held,
+    NotTried,
+    RecipientState,
+    Relayed,
+    Rerouted,
+    Sent,
+    state_after,
+)
 from relayd.ports.queue import Lease, Settlement
 from relayd.store.postgres import content, events, messages, outcomes
 from relayd.store.postgres.guard import may_become
@@ -17,10 +28,15 @@ from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms, without_nul
 
+Who = tuple[int, int]  # a message, and the number of a recipient
+_UNCOUNTED = (NotTried, Rerouted, Held)  # the next attempt has the same number
+
 _SETTLED = (
-    "SELECT message_id, number FROM unnest($1::bigint[], $2::int[]) AS s (message_id, number) WHERE EXISTS"
-    " (SELECT 1 FROM recipient r WHERE r.message_id = s.message_id AND r.number = s.number)"
+    "SELECT s.message_id, s.number FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[])"
+    " AS s (message_id, number, state, attempt) JOIN recipient r ON r.message_id = s.message_id"
+    " AND r.number = s.number AND r.state = s.state AND r.attempts = coalesce(s.attempt, r.attempts)"
 )
+_REPORTED = "SELECT id FROM message WHERE id = ANY($1::bigint[])"
 _ACCEPTED = (
     "WITH s AS (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::int[],"
     " $8::text[], $9::text[], $10::text[], $11::text[]) AS s (message_id, number, slot, epoch, attempt, became, said_code,"
@@ -38,18 +54,21 @@ _ACCEPTED = (
     " FROM unnest($13::int[], $14::bigint[], $15::int[], $16::bigint[], $17::text[], $18::text[])"
     " AS n (n, message_id, recipient, at, kind, detail)"
     " JOIN d ON d.message_id = n.message_id AND d.number = n.recipient)"
-    " SELECT message_id, number, siblings FROM d"
+    " SELECT message_id, number, slot, epoch, siblings FROM d"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What became of recipients of one lease, and what was written of it, should a connection be lost in between."""
+    """What became of recipients of one lease, and what is known of it, should a connection be lost in between."""
 
     lease: Lease
     settlements: Sequence[Settlement]
     reports: Sequence[NewMessage]
-    written: set[tuple[int, int]] = field(default_factory=set)
+    written: set[Who] = field(default_factory=set)  # for good
+    reported: set[int] = field(default_factory=set)  # reports that are written
+    given_up: set[Who] = field(default_factory=set)  # nobody knows, and it may not be repeated
+    to_drop: set[MessageId] = field(default_factory=set)  # whose content perhaps nobody waits for
 
 
 class Settling:
@@ -63,12 +82,22 @@ class Settling:
         self, db: Session, results: Sequence[Results]
     ) -> Sequence[Sequence[Settlement] | Exception]:
         """Write results; return of each what was written, or LeaseLost."""
-        await self._write_accepted(db, results)
-        if any(map(_left, results)):
+        accepted = await self._write_accepted(db, results)
+        to_drop = {message_id for each in results for message_id in each.to_drop}
+        pairs = list(zip(results, accepted, strict=True))
+        if to_drop or any(_left(each, done) for each, done in pairs):
             await db.begin()
-        return [await self._write_rest(db, each) for each in results]
+            await content.drop(db, to_drop)
+        return [await self._write_rest(db, each, done) for each, done in pairs]
 
-    async def _write_accepted(self, db: Session, results: Sequence[Results]) -> None:
+    async def _write_accepted(
+        self, db: Session, results: Sequence[Results]
+    ) -> Sequence[AbstractSet[Who]]:
+        """Write acceptances; return which, of each of the results.
+
+        Outside of a transaction they are written for good, whatever comes behind them.
+        """
+        is_for_good = not db.is_begun
         rows = [
             (each, one)
             for each in results
@@ -77,7 +106,7 @@ class Settling:
             if isinstance(one.outcome, Relayed | Sent)
         ]
         if not rows:
-            return
+            return [set() for _ in results]
         at = self._moment()
         told = [event for _, one in rows for event in one.events]
         first = db.events
@@ -107,50 +136,76 @@ class Settling:
                 5,
             ),
         )
-        gone = {(message_id, number) for message_id, number, _ in found}
-        for each, one in rows:
-            if (one.message_id, one.recipient) in gone:
-                each.written.add((one.message_id, one.recipient))
-        shared = {message_id for message_id, _, siblings in found if siblings > 1}
-        if shared:
-            await db.begin()
-            await content.drop(db, shared)
+        gone: dict[tuple[int, int], set[Who]] = {}
+        for message_id, number, slot, epoch, _ in found:
+            gone.setdefault((slot, epoch), set()).add((message_id, number))
+        shared = {message_id for message_id, _, _, _, siblings in found if siblings > 1}
+        accepted = []
+        for each in results:
+            done = {_who(one) for one in each.settlements}
+            done &= gone.get((each.lease.slot, each.lease.epoch), set())
+            accepted.append(done)
+            each.to_drop.update(
+                MessageId(message_id) for message_id, _ in done if message_id in shared
+            )
+            if is_for_good:
+                each.written.update(done)
+        return accepted
 
-    async def _write_rest(self, db: Session, results: Results) -> Sequence[Settlement] | Exception:
-        at, left = self._moment(), _left(results)
+    async def _write_rest(
+        self, db: Session, results: Results, accepted: AbstractSet[Who]
+    ) -> Sequence[Settlement] | Exception:
+        at, left = self._moment(), _left(results, accepted)
+        written = results.written | accepted
         if left or not results.settlements:
             try:
                 rest = await outcomes.settle_all(db, results.lease, left, at=at, keeps=self._keeps)
             except LeaseLost as exc:
-                if not results.written:
+                if not written:
                     return exc
-                rest = ()
-        else:
-            rest = ()
-        written = {*results.written, *((one.message_id, one.recipient) for one in rest)}
+            else:
+                written |= {_who(one) for one in rest}
         for report in results.reports if written else ():
-            await messages.insert(db, report, {}, at=at, is_returned=True)
-        return [one for one in results.settlements if (one.message_id, one.recipient) in written]
+            if report.id not in results.reported:
+                await messages.insert(db, report, {}, at=at, is_returned=True)
+        return [one for one in results.settlements if _who(one) in written]
 
     async def happened(
         self, db: Session, results: Sequence[Results]
     ) -> Sequence[Sequence[Settlement] | Exception] | None:
-        """Find out, after a connection was lost, what of the acceptances was written.
+        """Find out, after a connection was lost, what is finished, and which reports are written.
 
-        All else may be written again: its guards see what was.
+        All else may be written again, since its guards see what was. But what goes back uncounted may be leased again
+        by now, as the same attempt: if it did not go back, the release of the lease does that.
         """
         for each in results:
-            rows = [(one.message_id, one.recipient) for one in each.settlements]
-            found = await db.fetch(_SETTLED, *messages.columns(rows, 2))
+            ids = [report.id for report in each.reports]
+            each.reported.update(found for (found,) in await db.fetch(_REPORTED, ids))
+            finished: tuple[type, ...] = (Relayed, Sent)
+            if each.reported or not ids:  # else a bounce is not ours
+                finished = (*finished, Bounced)
+            rows = [
+                (*_who(one), state_after(one.outcome).value, one.attempt)
+                for one in each.settlements
+                if isinstance(one.outcome, finished)
+            ]
+            found = await db.fetch(_SETTLED, *messages.columns(rows, 4))
             each.written.update((message_id, number) for message_id, number in found)
+            each.to_drop.update(MessageId(message_id) for message_id, _ in found)
+            each.given_up.update(
+                _who(one) for one in each.settlements if isinstance(one.outcome, _UNCOUNTED)
+            )
         return None
 
 
-def _left(results: Results) -> Sequence[Settlement]:
-    """Return what is not written yet."""
-    return [
-        one for one in results.settlements if (one.message_id, one.recipient) not in results.written
-    ]
+def _who(one: Settlement) -> Who:
+    return one.message_id, one.recipient
+
+
+def _left(results: Results, accepted: AbstractSet[Who] = frozenset()) -> Sequence[Settlement]:
+    """Return what is not written yet, and may be."""
+    over = results.written | results.given_up | accepted
+    return [one for one in results.settlements if _who(one) not in over]
 
 
 def _row(lease: Lease, one: Settlement) -> Row:

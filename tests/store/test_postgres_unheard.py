@@ -1,0 +1,193 @@
+"""Commits on PostgreSQL that nobody heard of, step by step: what is found out, and what is then written again."""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from relayd.mail.envelope import NewMessage
+from relayd.mail.outcome import Held, NoAttempt, NotTried, Outcome, Rerouted
+from relayd.ports.queue import Settlement, Work
+from relayd.store.postgres import content, destinations
+from relayd.store.postgres.arrivals import Arrival, Arrivals
+from relayd.store.postgres.line import Session
+from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.settling import Results, Settling
+from relayd.store.values import to_ms
+from tests.support import postgres
+from tests.support.builders import (
+    SMARTHOST,
+    a_bounce,
+    a_message,
+    a_recipient,
+    a_settlement,
+    settlements_of,
+)
+from tests.support.clock import START
+from tests.support.two_workers import Two, two_workers
+from tests.support.workers import registered
+
+pytestmark = postgres.needs_postgres
+
+NOW = Moment(to_ms(START), 0)
+
+
+@pytest.fixture
+async def two(tmp_path: Path) -> AsyncIterator[Two]:
+    async with two_workers(tmp_path) as opened:
+        yield opened
+
+
+def arrivals() -> Arrivals:
+    return Arrivals(widths={}, moment=lambda: NOW, monotonic=lambda: 0.0)
+
+
+def settling() -> Settling:
+    return Settling(moment=lambda: NOW, keeps=False)
+
+
+def mail(*recipients: str) -> NewMessage:
+    return a_message(*(a_recipient(each) for each in recipients or ("a@x.test",)), at=START)
+
+
+async def found(two: Two, arrival: Arrival) -> Sequence[Work]:
+    told = await two.third.submit(lambda db: arrivals().happened(db, [arrival]))
+    assert told is not None
+    [works] = told
+    assert not isinstance(works, Exception)
+    return works
+
+
+@pytest.mark.parametrize("claimed_by", ["worker", "other"])
+async def test_an_enqueue_does_not_take_the_lease_of_a_claim_for_its_own(
+    two: Two, claimed_by: str
+) -> None:
+    message = mail()
+    arrival = Arrival(message, two.worker, None)
+    await two.line.submit(lambda db: arrivals().write(db, [arrival]))
+    other = await registered(two.box.store, "other")
+    [work] = await two.box.claim(two.worker if claimed_by == "worker" else other)
+    assert work.message.id == message.id
+    assert await found(two, arrival) == []
+
+
+async def test_an_enqueue_knows_its_own_lease(two: Two) -> None:
+    arrival = Arrival(mail(), two.worker, 60_000)
+    [works] = await two.line.submit(lambda db: arrivals().write(db, [arrival]))
+    assert not isinstance(works, Exception)
+    [work] = works
+    assert [each.lease for each in await found(two, arrival)] == [work.lease]
+
+
+async def leased(two: Two, message: NewMessage) -> Work:
+    [work] = await two.box.put(message, worker=two.worker, leased=True)
+    return work
+
+
+async def write(two: Two, results: Results) -> Sequence[Settlement]:
+    [written] = await two.line.submit(lambda db: settling().write(db, [results]), is_one=True)
+    assert not isinstance(written, Exception)
+    return written
+
+
+async def release(db: Session) -> None:
+    await db.execute("UPDATE queue SET state = 'queued'")
+    await destinations.touch(db, {SMARTHOST: NOW.now})
+
+
+@pytest.mark.parametrize("knows", [True, False])
+@pytest.mark.parametrize(
+    "outcome", [NotTried(reason="closing"), Held(), Rerouted(destination=SMARTHOST, chosen_by="")]
+)
+async def test_what_went_back_uncounted_does_not_go_back_twice(
+    two: Two,
+    outcome: Outcome | NoAttempt,
+    knows: bool,  # noqa: FBT001 -- the control
+) -> None:
+    """It is leased again as the same attempt, of the same lease."""
+    message = mail()
+    work = await leased(two, message)
+    one = Settlement(message_id=message.id, recipient=0, outcome=outcome, events=(), attempt=1)
+    results = Results(work.lease, [one], ())
+    assert await write(two, results) == [one]
+    if isinstance(outcome, Held):  # and somebody releases it
+        await two.line.submit(release)
+    [again] = await two.box.claim(two.worker)
+    assert (again.lease, again.recipients[0].attempt) == (work.lease, 1)
+    if knows:
+        assert await two.third.submit(lambda db: settling().happened(db, [results])) is None
+    assert await write(two, results) == ([] if knows else [one])
+    assert two.box.row(message).leased is knows
+
+
+async def test_a_bounce_with_its_report_is_told_once_it_is_found(two: Two) -> None:
+    message, report = mail(), a_message("sender@x.test", reverse_path="", at=START)
+    work = await leased(two, message)
+    results = Results(work.lease, settlements_of(work, a_bounce()), [report])
+    assert await write(two, results) == results.settlements
+    await two.third.submit(lambda db: settling().happened(db, [results]))
+    assert await write(two, results) == results.settlements
+    assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 2
+
+
+async def test_what_somebody_else_bounced_is_not_ours(two: Two) -> None:
+    message, report = mail(), a_message("sender@x.test", reverse_path="", at=START)
+    work = await leased(two, message)
+    results = Results(work.lease, settlements_of(work, a_bounce()), [report])
+    await write(two, Results(work.lease, results.settlements, ()))
+    await two.third.submit(lambda db: settling().happened(db, [results]))
+    assert await write(two, results) == []
+    assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 1
+
+
+@pytest.mark.parametrize("is_begun", [True, False])
+async def test_an_acceptance_is_told_only_where_it_stays(
+    two: Two,
+    is_begun: bool,  # noqa: FBT001 -- inside a transaction it is undone with all else
+) -> None:
+    message = mail()
+    results = Results((await leased(two, message)).lease, [a_settlement(message.id)], ())
+    tries = []
+
+    async def operation(db: Session) -> None:
+        if is_begun:
+            await db.begin()
+        await settling().write(db, [results])
+        tries.append(await db.value("SELECT count(*) FROM queue"))
+        if len(tries) == 1:
+            raise asyncpg.DeadlockDetectedError
+
+    await two.line.submit(operation, is_one=True)
+    assert tries == [0, 0]
+    assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM queue")) == 0
+
+
+@pytest.mark.parametrize("is_heard", [True, False])
+async def test_content_is_deleted_though_the_connection_goes_behind_the_acceptances(
+    two: Two,
+    is_heard: bool,  # noqa: FBT001 -- or it went while they were written
+) -> None:
+    message = mail("a@x.test", "b@x.test")
+    work = await leased(two, message)
+    results = Results(work.lease, settlements_of(work), ())
+    cut = Results(work.lease, settlements_of(work), ()) if not is_heard else results
+    await two.line.submit(lambda db: settling()._write_accepted(db, [cut]), is_one=True)
+    assert await two.box.store.content(message.id) is not None
+    if not is_heard:
+        await two.third.submit(lambda db: settling().happened(db, [results]))
+    assert await write(two, results) == results.settlements
+    assert await two.box.store.content(message.id) is None
+
+
+async def test_content_that_a_dead_worker_left_is_swept(two: Two) -> None:
+    message, waiting = mail("a@x.test", "b@x.test"), mail()
+    work = await leased(two, message)
+    await two.box.put(waiting, worker=two.worker)
+    dead = Results(work.lease, settlements_of(work), ())
+    await two.line.submit(lambda db: settling()._write_accepted(db, [dead]), is_one=True)
+    assert await two.box.store.purge(START - timedelta(days=1)) == 0
+    assert await two.box.store.content(message.id) is None
+    assert await two.box.store.content(waiting.id) is not None
+    assert await two.line.submit(lambda db: content.sweep(db, waiting.id)) is None
