@@ -32,6 +32,16 @@ _REFRESH = (
     " FROM queue WHERE destination = key AND state = 'queued' AND slot IS NULL HAVING count(*) > 0)"
     " WHERE key = ANY($1::text[])"
 )
+# By the primary key, which the change leaves alone: what it moved, it does not meet again.
+_MOVE_SOME = (
+    "WITH part AS MATERIALIZED (SELECT message_id, number FROM queue WHERE (message_id, number) > ($4, $5)"
+    " ORDER BY message_id, number LIMIT $6),"
+    " u AS (UPDATE queue q SET next_attempt_at = greatest($1, q.next_attempt_at + $2) FROM part"
+    " WHERE q.message_id = part.message_id AND q.number = part.number"
+    " AND q.state = 'queued' AND q.slot IS NULL AND q.next_attempt_at > $3)"
+    " SELECT message_id, number FROM part ORDER BY message_id DESC, number DESC LIMIT 1"
+)
+_MOVED_AT_ONCE = 5000  # recipients
 _PAGE = 500  # destinations read at once
 
 
@@ -97,15 +107,16 @@ async def end_pauses(db: Session, *, now: int) -> None:
 
 
 async def move_waits(db: Session, *, now: int, jump: int) -> None:
-    """Let all waits go on from where they were, after the wall clock jumped to `now` by `jump`."""
+    """Let all waits go on from where they were, after the wall clock jumped to `now` by `jump`.
+
+    Some by each statement: none may take long, however many wait. One transaction, since nobody could tell the rest
+    from what is written meanwhile.
+    """
     ahead = min(now, now - jump)  # what was not due before it, or is not after it
-    await db.execute(
-        "UPDATE queue SET next_attempt_at = greatest($1, next_attempt_at + $2)"
-        " WHERE state = 'queued' AND slot IS NULL AND next_attempt_at > $3",
-        now,
-        jump,
-        ahead,
-    )
+    last: Row | None = (-1, -1)
+    while last is not None:
+        moved = await db.fetch(_MOVE_SOME, now, jump, ahead, *last, _MOVED_AT_ONCE)
+        last = moved[0] if moved else None
     await db.execute(
         "UPDATE destination SET paused_until = greatest($1, paused_until + $2) WHERE paused_until > $3",
         now,
@@ -115,8 +126,10 @@ async def move_waits(db: Session, *, now: int, jump: int) -> None:
     await db.execute(
         "UPDATE pause_rule SET until = greatest($1, until + $2) WHERE until > $3", now, jump, ahead
     )
-    keys = await db.fetch("SELECT key FROM destination WHERE due_at > $1", ahead)
-    await refresh(db, *(key for (key,) in keys))
+    found = await db.fetch("SELECT key FROM destination WHERE due_at > $1 ORDER BY key", ahead)
+    keys = [key for (key,) in found]
+    for first in range(0, len(keys), _PAGE):
+        await refresh(db, *keys[first : first + _PAGE])
 
 
 async def paused_until(db: Session, destination: str) -> int:

@@ -109,7 +109,7 @@ class PostgresStore:
         self._cluster = Cluster() if cluster is None else cluster
         self._identity: WorkerIdentity | None = None  # once it is registered
         self._since = 0  # by the clock of leases
-        self._age = Age(clock)
+        self._age = Age(clock, leases_by)
         self._reach, self._startup = Reach(clock.monotonic), Startup()
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
@@ -181,7 +181,7 @@ class PostgresStore:
         async def operation(db: Session) -> tuple[Registration, int, Others]:
             await schema.apply(db, self._upgrading)
             await partitions.make(db, to_ms(now))
-            await self._age.begin(db, is_first=await workers.is_first(db, worker))
+            await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
             at = self._moment()
             await nodes.enter(db, worker, settings=self._cluster.settings, at=at)
             await workers.remove_dead(db, worker, now=at.now)
