@@ -1,6 +1,7 @@
 """Where mail goes: smarthosts with their secrets and certificates, hosts of `[routes]`, and what chooses among them."""
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from relayd.config.certificate import find_pair
@@ -10,11 +11,13 @@ from relayd.config.oauth2 import find_oauth2
 from relayd.config.rewrite import rewrite_of
 from relayd.config.routes import named_route
 from relayd.config.smarthosts import Smarthost, smarthosts_of
+from relayd.config.sources import sources_of
 from relayd.mail.address import parse_address
 from relayd.policy.accounts.limits import AccountLimits
 from relayd.policy.delivery.fallback import FallbackMode
 from relayd.policy.delivery.route import DEFAULT, RouteRule, RouteRules, ViaHost
 from relayd.policy.delivery.senders import SenderPatterns
+from relayd.policy.delivery.source import pool_named
 from relayd.secret_files import NoSecretFile, SecretError, find_secret, read_secret
 from relayd.settings import CertificateSettings, Login, SenderSettings, SmarthostSettings
 
@@ -106,6 +109,7 @@ def _certificate(
 def route_rules(document: Document) -> RouteRules:
     """Return what decides where mail goes."""
     redirect = document.redirect
+    sources = sources_of(document.direct)
     return RouteRules(
         use_remote_smtp=document.use_remote_smtp,
         smarthosts=frozenset(document.smarthosts) - {DEFAULT},
@@ -121,6 +125,7 @@ def route_rules(document: Document) -> RouteRules:
         redirect_to=parse_address(redirect.to) if redirect.to else None,
         redirect_allow=frozenset(each.lower() for each in redirect.allow),
         falls_back=_falls_back(document),
+        pool=partial(pool_named, sources) if any(each.senders for each in sources) else None,
     )
 
 

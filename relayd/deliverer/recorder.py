@@ -42,6 +42,7 @@ from relayd.policy.delivery.retry import lifetime
 from relayd.policy.delivery.route import (
     Decision,
     RouteRules,
+    diverted_as,
     fallback_of,
     forwarded,
     mx_domain_of,
@@ -321,6 +322,8 @@ class Recorder:
         ):
             return False
         lasts = WARM_UP_FALLS_BACK_FOR if alone.is_warm_up else FALLS_BACK_FOR
+        if alone.is_warm_up:  # the addresses of other senders may be known for years
+            domain = diverted_as(domain, facts, self._rules.routes)
         await fallbacks.begin(
             domain, alone.site, alone.reply, lasts=lasts, is_told=not alone.is_warm_up
         )

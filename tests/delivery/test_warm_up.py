@@ -1,13 +1,14 @@
 """Direct mode: an address that receivers do not know yet sends little."""
 
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 from structlog.testing import capture_logs
 
 from relayd.deliverer.nexthop.warm_ups import WarmUps
 from relayd.policy.delivery.route import RouteRules
-from relayd.policy.delivery.source import Source
+from relayd.policy.delivery.source import Source, pool_named
 from relayd.ports.view import Status
 from tests.support.clock import START, FakeClock
 from tests.support.direct import A1, FINE, a_direct_post, mx
@@ -108,3 +109,20 @@ async def test_what_is_beyond_goes_by_the_fall_back() -> None:
             direct.post.advance(timedelta(seconds=61))
             assert 1 <= await sent_directly() <= 5
         assert "fallback_on" not in {line["event"] for line in logs}, "that would be each minute"
+
+
+async def test_the_mail_of_other_senders_does_not_take_the_fall_back() -> None:
+    """A new address for newsletters must not take the other mail off an address that is known for years."""
+    sources = (Source(address=OLD), Source(address=NEW, senders=("news.test",)))
+    warm: dict[str, Any] = {"sources": sources, "warm_up": {NEW: TODAY}}
+    routes = RouteRules(use_remote_smtp=True, falls_back=True, pool=partial(pool_named, sources))
+    async with a_direct_post(mx(A1), {A1: FINE}, routes=routes, **warm) as direct:
+        first = await direct.send("a@x.test", sender="list@news.test")
+        await eventually(lambda: direct.post.row(first).status is Status.SENT)
+        beyond = await direct.send("b@x.test", sender="list@news.test")
+        other = await direct.send("c@x.test", sender="app@app.test")
+        await direct.post.settled(beyond, other)
+        assert direct.post.row(beyond).status is Status.RELAYED
+        assert direct.post.row(other).status is Status.SENT
+        [fallback] = direct.post.view.sites.fallbacks()
+        assert fallback.domain == f"x.test from {NEW}"

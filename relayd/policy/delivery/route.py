@@ -11,7 +11,7 @@ next hop is given, before anything else is decided. Then the first that fits cou
 """
 
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import lru_cache
@@ -157,7 +157,9 @@ class RouteRules:
     falls_back: bool = False  # mail that goes directly by the mode alone may go by the smarthost
     # Domains for which it does so now, in lower case. In a daemon that changes while it runs, alike for all who
     # decide: so nothing is moved to and fro.
+    # Where sources are for some senders alone, "DOMAIN from POOL" is the mail of one pool (`diverted_as`).
     diverted: Container[str] = field(default=frozenset(), compare=False)
+    pool: Callable[[RouteFacts], str] | None = field(default=None, compare=False)  # whose name
 
 
 def only_smarthosts(rules: RouteRules) -> frozenset[str]:
@@ -225,9 +227,17 @@ def _by_mode(domain: str, facts: RouteFacts, rules: RouteRules) -> Decision:
     """Return where mail goes of which nothing else says so."""
     if not rules.use_remote_smtp:
         return _BY_DEFAULT
-    if rules.falls_back and domain in rules.diverted and facts.asks is not TlsAsked.PROOF:
+    may_fall_back = rules.falls_back and facts.asks is not TlsAsked.PROOF
+    if may_fall_back and (
+        domain in rules.diverted or diverted_as(domain, facts, rules) in rules.diverted
+    ):
         return _FALLS_BACK
     return Decision(route=ViaMx(domain, facts.asks))
+
+
+def diverted_as(domain: str, facts: RouteFacts, rules: RouteRules) -> str:
+    """Return what the mail of a sender's pool to a domain is called, where that alone goes another way."""
+    return domain if rules.pool is None else f"{domain} from {rules.pool(facts)}"
 
 
 def fallback_of(recipient: Address, facts: RouteFacts, rules: RouteRules) -> Decision | None:

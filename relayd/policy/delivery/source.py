@@ -61,6 +61,11 @@ def pool_of(sources: Sequence[Source], facts: RouteFacts) -> tuple[Source, ...]:
     return tuple(own or (each for each in sources if not each.senders))
 
 
+def pool_named(sources: Sequence[Source], facts: RouteFacts) -> str:
+    """Return what the pool of a sender is called where there are several: its addresses."""
+    return ", ".join(each.address for each in pool_of(sources, facts))
+
+
 def unused_families(
     families: Collection[IpFamily], sources: Collection[str], named_by: str = SHORT_FORM
 ) -> Mapping[int, str]:

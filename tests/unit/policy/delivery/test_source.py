@@ -1,17 +1,20 @@
 """Which of our addresses a site sees: always the same one."""
 
 from collections.abc import Sequence
+from functools import partial
 from ipaddress import ip_address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.delivery.route import RouteFacts
+from relayd.mail.address import parse_address
+from relayd.policy.delivery.route import RouteFacts, RouteRules, ViaMx, ViaSmarthost, decide
 from relayd.policy.delivery.source import (
     IpFamily,
     Source,
     pick_source,
+    pool_named,
     pool_of,
     unused_families,
 )
@@ -129,3 +132,16 @@ def test_which_families_are_used(
     families: Sequence[IpFamily], sources: Sequence[str], unused: dict[int, str]
 ) -> None:
     assert unused_families(families, sources) == unused
+
+
+def test_only_the_mail_of_a_pool_goes_another_way() -> None:
+    sources = (Source(address="192.0.2.1"), Source(address="192.0.2.2", senders=("news.test",)))
+    rules = RouteRules(
+        use_remote_smtp=True,
+        falls_back=True,
+        pool=partial(pool_named, sources),
+        diverted={"x.test from 192.0.2.2"},
+    )
+    to = parse_address("a@x.test")
+    assert decide(to, RouteFacts(sender="a@news.test"), rules).route == ViaSmarthost()
+    assert decide(to, RouteFacts(sender="a@app.test"), rules).route == ViaMx("x.test")
