@@ -73,7 +73,8 @@ async def test_there_is_a_week_for_new_mail_however_long_it_runs(
         await _finished(box, worker)
         weeks = await _weeks()
         assert weeks[-1] >= _week(box) + 8
-        assert len(weeks) <= 10 + 5, "weeks that are over go"
+        behind = [week for week in weeks if week < _week(box)]  # other tests made some ahead
+        assert len(behind) <= 1 + 5, "weeks that are over go"
     assert len(box.rows()) == 4
 
 
