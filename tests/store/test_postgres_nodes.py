@@ -1,16 +1,17 @@
 """Machines that share one PostgreSQL: nobody takes what another one has, and all know how many they are."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreBroken, StoreUnavailable
 from relayd.mail.ids import WorkerIdentity
 from relayd.ports.membership import Cluster, Others
 from relayd.store.postgres import nodes
-from relayd.store.postgres.line import ask_once
+from relayd.store.postgres.line import Session, ask_once
 from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
 from tests.support.builders import a_message
@@ -120,3 +121,51 @@ async def test_who_is_there_is_told(machine: Callable[[str], Machine], clock: Fa
     await two.store.reap()
     [left] = await ask_once(postgres.database(), lambda db: db.fetch("SELECT node FROM worker"))
     assert left == ("two",)
+
+
+async def test_who_was_forgotten_has_to_start_again(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Its number may be another's, and then both would make the same ids."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    await two.begin()
+    clock.advance(timedelta(hours=2))
+    await two.renew()
+    await two.store.reap()
+    with pytest.raises(StoreBroken, match="worker 1 was away for so long"):
+        await one.renew()
+    await one.begin("again")
+    await one.renew()
+
+
+async def test_nobody_is_forgotten_for_an_outage_of_all(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """The first one that reaches the store again comes ahead of the others."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    await two.begin()
+    clock.advance(timedelta(hours=2))
+    two.store._reach.missed("away")
+    two.store._reach.found()
+    await two.renew()
+    await two.store.reap()
+    assert await one.renew() == Others(1, know_us=True)
+
+
+async def test_renewals_do_not_wait_behind_long_work(machine: Callable[[str], Machine]) -> None:
+    one = machine("one")
+    await one.begin()
+    goes_on, is_long = asyncio.Event(), asyncio.Event()
+
+    async def long(_: Session) -> None:
+        is_long.set()
+        await goes_on.wait()
+
+    done = one.store._lease.submit(long)
+    await is_long.wait()
+    await asyncio.wait_for(one.renew(), 10)
+    await asyncio.wait_for(one.store.reap(), 10)
+    goes_on.set()
+    await done

@@ -6,6 +6,7 @@ epoch is seen at the row. Who frees a slot writes the slot first: that waits for
 
 from collections.abc import Sequence
 
+from relayd.errors import StoreBroken
 from relayd.mail.outcome import RecipientState
 from relayd.ports.queue import Lease
 from relayd.store.postgres import destinations
@@ -127,7 +128,10 @@ async def abandon_ended(db: Session, *, at: Moment) -> int:
 async def extend(
     db: Session, held: Sequence[Lease], *, worker: int, at: Moment, lease_for: int
 ) -> Sequence[Lease]:
-    """Renew leases of `worker`, and say that it lives; return those that it lost."""
+    """Renew leases of `worker`, and say that it lives; return those that it lost.
+
+    Raises StoreBroken for a worker that was away for so long that it was forgotten: its number may be another's.
+    """
     kept = await db.fetch(
         f"UPDATE slot SET lease_ends_at = {_AT} + $2"  # noqa: S608 -- constants
         " FROM unnest($3::bigint[], $4::bigint[]) AS h (id, epoch)"
@@ -138,11 +142,15 @@ async def extend(
         [lease.epoch for lease in held],
         worker,
     )
-    await db.execute(
+    is_known = await db.execute(
         f"UPDATE worker SET seen_at = {_AT} WHERE number = $2",  # noqa: S608 -- constants
         at.lease_at,
         worker,
     )
+    if not is_known:
+        raise StoreBroken(
+            f"worker {worker} was away for so long that the others forgot it: it has to start again"
+        )
     renewed = {slot for (slot,) in kept}
     return [lease for lease in held if lease.slot not in renewed]
 

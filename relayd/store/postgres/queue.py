@@ -114,6 +114,7 @@ class PostgresStore:
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
+        self._renewal = self._line(url, "renew")  # nothing that takes long goes ahead of it
         self._upkeep = self._line(url, "upkeep")
         arrivals = Arrivals(widths=slots, moment=self._moment, monotonic=clock.monotonic)
         self._enqueuing = Together(
@@ -172,7 +173,7 @@ class PostgresStore:
 
     async def close(self) -> None:
         """Finish what was begun, then let go of the connections."""
-        for line in (self._arrivals, self._results, self._lease, self._upkeep):
+        for line in (self._arrivals, self._results, self._lease, self._renewal, self._upkeep):
             await line.close()
 
     async def register(self, worker: WorkerIdentity) -> Registration:
@@ -246,7 +247,7 @@ class PostgresStore:
             await nodes.seen(db, self._identity, at=at)
             return lost, await nodes.others(db, self._identity, since=self._since, at=at)
 
-        lost, others = await self._lease.submit(operation)
+        lost, others = await self._renewal.submit(operation)
         if others is not None:
             self._cluster.on_others(others)
         return lost
@@ -288,11 +289,12 @@ class PostgresStore:
         async def operation(db: Session) -> int:
             await self._age.watch(db)
             at = self._moment()
-            await nodes.forget(db, at=at)
+            if at.may_take_over:
+                await nodes.forget(db, at=at)
             await pausing.let_go_ruleless(db, at=at)
             return await leases.abandon_ended(db, at=at)
 
-        return await self._lease.submit(operation)
+        return await self._renewal.submit(operation)
 
     async def act(
         self,
