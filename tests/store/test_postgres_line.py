@@ -1,13 +1,16 @@
 """Connections to PostgreSQL that are lost, refused, or not what they seem."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 
+import asyncpg
 import pytest
 
 from relayd.errors import StoreUnavailable
+from relayd.store.postgres import unknown
 from relayd.store.postgres.line import WRITES, Line, Session, ask_once
 from relayd.store.postgres.startup import Startup
+from relayd.store.postgres.together import Together
 from tests.support import postgres
 
 pytestmark = postgres.needs_postgres
@@ -74,6 +77,74 @@ async def test_a_commit_that_nobody_heard_of_is_looked_for(line: Line, is_there:
     done = line.submit(operation, is_one=True, happened=is_written)
     assert await done == ("found" if is_there else "written")
     assert len(tries) == 2 - is_there
+
+
+async def test_what_follows_a_commit_follows_one_that_nobody_heard_of(line: Line) -> None:
+    done = asyncio.Event()
+
+    async def look(_db: Session) -> None:
+        done.set()
+
+    async def operation(db: Session) -> str:
+        db.afterwards.append(look)
+        await write(db)
+        await db.value("SELECT pg_terminate_backend(pg_backend_pid())")
+        return "heard"
+
+    assert await line.submit(operation, is_one=True, happened=is_written) == "found"
+    await asyncio.wait_for(done.wait(), 10)
+
+
+async def test_it_tells_that_what_follows_a_commit_was_not_done() -> None:
+    lost = asyncio.Event()
+    line = Line(postgres.database(), "tried", WRITES, on_lost_look=lost.set)
+
+    async def look(_db: Session) -> None:
+        raise StoreUnavailable("away")
+
+    async def operation(db: Session) -> None:
+        db.afterwards.append(look)
+
+    await line.submit(operation)
+    await asyncio.wait_for(lost.wait(), 10)
+    await line.close()
+
+
+async def test_a_look_that_meets_another_operation_is_unavailable(line: Line) -> None:
+    async def operation(_db: Session) -> None:
+        raise asyncpg.DeadlockDetectedError("deadlock detected")
+
+    with pytest.raises(StoreUnavailable, match="deadlock detected"):
+        await line.look(operation)
+
+
+async def test_a_backend_that_still_works_for_a_lost_connection_is_ended(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may take hours to find out that nobody listens."""
+    monkeypatch.setattr(unknown, "_LOOKS_EACH", 0.01)
+    other = Line(postgres.database(), "half open", WRITES)
+    await other.submit(lambda db: db.value("SELECT 1"))
+    await unknown.resolve(line.look, other._backend, None)
+    assert not await line.submit(lambda db: db.fetch(unknown._IS_THERE, *other._backend))
+    await other.close()
+
+
+async def test_a_batch_that_failed_is_finished_ahead_of_the_close() -> None:
+    line = Line(postgres.database(), "tried", WRITES)
+
+    async def written(_db: Session, items: Sequence[int]) -> Sequence[int | Exception]:
+        if len(items) > 1:
+            raise StoreUnavailable("not together")
+        return items
+
+    async def happened(_db: Session, _items: Sequence[int]) -> None:
+        pass
+
+    together: Together[int, int] = Together(line, written, happened=happened, again=True)
+    told = [together.submit(1), together.submit(2)]
+    await line.close()
+    assert [each.result() for each in told] == [1, 2]
 
 
 async def test_without_a_look_what_happened_would_be_done_twice(line: Line) -> None:

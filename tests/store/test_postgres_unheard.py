@@ -7,13 +7,15 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from relayd.errors import StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Held, NoAttempt, NotTried, Outcome, Rerouted
 from relayd.ports.queue import Settlement, Work
-from relayd.store.postgres import content, destinations
+from relayd.store.postgres import claims, content, destinations
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import Moment
+from relayd.store.postgres.queue import PostgresStore
 from relayd.store.postgres.settling import Results, Settling
 from relayd.store.values import to_ms
 from tests.support import postgres
@@ -191,3 +193,61 @@ async def test_content_that_a_dead_worker_left_is_swept(two: Two) -> None:
     assert await two.box.store.content(message.id) is None
     assert await two.box.store.content(waiting.id) is not None
     assert await two.line.submit(lambda db: content.sweep(db, waiting.id)) is None
+
+
+async def is_not_due(db: Session) -> None:
+    """What a claim leaves that raised the due time, and did not see what came meanwhile."""
+    await db.execute("UPDATE destination SET due_at = NULL")
+
+
+@pytest.mark.parametrize("looks", [True, False])
+async def test_mail_whose_commit_was_not_heard_of_is_due(
+    two: Two,
+    looks: bool,  # noqa: FBT001 -- the control
+) -> None:
+    arrival = Arrival(mail(), two.worker, None)
+    await two.line.submit(lambda db: arrivals().write(db, [arrival]))
+    await two.line.submit(is_not_due)
+    if looks:
+        await found(two, arrival)
+        await two.third.submit(is_nothing)
+    assert await two.claimed() == int(looks)
+
+
+async def is_nothing(_db: Session) -> None:
+    pass
+
+
+@pytest.mark.parametrize("how", ["reap", "register", "nothing"])
+async def test_a_lost_look_is_made_up_for(two: Two, how: str) -> None:
+    """Its worker lives on, and reaps; or another one comes."""
+    arrival = Arrival(mail(), two.worker, None)
+    await two.line.submit(lambda db: arrivals().write(db, [arrival]))
+    await two.line.submit(is_not_due)
+    assert isinstance(two.box.store, PostgresStore)
+    if how == "register":
+        await registered(two.box.store, "other")
+    elif how == "reap":
+        two.box.store._lose_look()
+    await two.box.store.reap()
+    assert await two.claimed() == int(how != "nothing")
+
+
+async def test_what_is_taken_back_is_taken_back_as_a_whole(two: Two) -> None:
+    message = mail()
+    await two.box.put(message, worker=two.worker)
+    unheard = []
+
+    async def claim(db: Session) -> None:
+        unheard.append(await db.number())
+        wanted = claims.Wanted(limit=9, each=None, but=(), only=None, lease_for=60_000)
+        await claims.claim(db, two.worker, wanted, widths={}, at=NOW)
+
+    async def cut(db: Session) -> None:
+        await claims.take_back(db, unheard[0], two.worker, now=NOW.now)
+        raise StoreUnavailable("cut")
+
+    await two.third.submit(claim)
+    with pytest.raises(StoreUnavailable, match="cut"):
+        await two.third.submit(cut, is_one=True)
+    assert two.box.row(message).leased

@@ -125,6 +125,9 @@ class Arrivals:
         for message_id, destination, slot, epoch, worker in await db.fetch(_LEASED, ids):
             if worker == asked_by[message_id]:
                 taken.setdefault(message_id, {})[destination] = Lease(destination, slot, epoch)
+        for each in arrivals:
+            if each.message.id in written:
+                messages.touch_again(db, each.message, taken.get(each.message.id, {}))
         return [
             claims.work_of_new(each.message, taken.get(each.message.id, {}))
             if each.message.id in written

@@ -203,5 +203,6 @@ async def take_back(db: Session, transaction: int, worker: int, *, now: int) -> 
 
     Those rows have its number, and nobody else has them in hand.
     """
+    await db.begin()
     freed = await db.fetch(_TAKE_BACK, str(transaction % (1 << 32)), worker, now)
     await destinations.touch(db, {destination: now for (destination,) in freed})

@@ -42,6 +42,13 @@ _MOVE_SOME = (
     " SELECT message_id, number FROM part ORDER BY message_id DESC, number DESC LIMIT 1"
 )
 _MOVED_AT_ONCE = 5000  # recipients
+# By the index alone: one step for each destination, however much waits there.
+_ALL = (
+    "(WITH RECURSIVE k AS ((SELECT destination FROM queue WHERE state = 'queued' AND slot IS NULL"
+    " ORDER BY destination LIMIT 1) UNION ALL SELECT (SELECT q.destination FROM queue q WHERE q.state = 'queued'"
+    " AND q.slot IS NULL AND q.destination > k.destination ORDER BY q.destination LIMIT 1) FROM k"
+    " WHERE k.destination IS NOT NULL) SELECT destination AS key FROM k WHERE destination IS NOT NULL) AS k"
+)
 _PAGE = 500  # destinations read at once
 
 
@@ -72,8 +79,8 @@ async def refresh(db: Session, *destinations: str) -> None:
 
 
 async def recount(db: Session) -> None:
-    """Lower the due time of all destinations to that of their recipients: a worker died, perhaps before its second look."""
-    await db.fetch(_WAITING.format(keys="(SELECT DISTINCT destination AS key FROM queue) AS k"))
+    """Lower the due time of all destinations to that of their recipients: a second look may be missing."""
+    await db.fetch(_WAITING.format(keys=_ALL))
 
 
 async def pause(db: Session, destination: str, until: int, *, why: str = "") -> None:

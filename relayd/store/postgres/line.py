@@ -32,7 +32,15 @@ _CONNECTS_WITHIN = 5.0  # seconds
 _WAITS, _WAITS_AT_MOST = 0.1, 5.0  # seconds between two tries to connect
 _BACKEND = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
+# A server that lost its client without a word notices, and ends what it has of it.
+_NOTICES: Mapping[str, str] = {
+    "tcp_keepalives_idle": "10",  # seconds
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "25000",  # milliseconds
+}
 WRITES: Mapping[str, str] = {
+    **_NOTICES,
     "synchronous_commit": "on",
     "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "30s",
@@ -46,7 +54,7 @@ WRITES: Mapping[str, str] = {
 """Settings of a session that writes."""
 
 _READ_ONLY = "default_transaction_read_only"
-READS: Mapping[str, str] = {_READ_ONLY: "on", "jit": "off"}
+READS: Mapping[str, str] = {**_NOTICES, _READ_ONLY: "on", "jit": "off"}
 """Settings of a session that only asks."""
 
 
@@ -72,16 +80,19 @@ class Line:
         greet: Operation[None] | None = None,
         reach: Reach | None = None,
         on_commit: Callable[[float], None] | None = None,
+        on_lost_look: Callable[[], None] | None = None,
     ) -> None:
         """`name` is what the server's own lists show.
 
         `first` is run ahead of each operation, `greet` on each new connection. `reach` is told
-        whether the server could be reached, `on_commit` how many seconds each commit took.
+        whether the server could be reached, `on_commit` how many seconds each commit took, `on_lost_look` that what
+        follows a commit (`Session.afterwards`) was not done.
         """
         self._url = url
         self._settings = {**settings, "application_name": name}
         self._reach = Reach() if reach is None else reach
         self._on_commit = on_commit
+        self._on_lost_look = on_lost_look
         self._first = first
         self._greet = greet
         self._waiting: deque[_Job[Any]] = deque()
@@ -121,7 +132,7 @@ class Line:
 
     async def close(self) -> None:
         """Finish what was begun, then let go of the connection."""
-        if self._task is not None:
+        while self._task is not None and self.is_busy:  # a batch that failed begins others
             await self._task
         if self._connection is not None:
             await self._connection.close()
@@ -163,6 +174,8 @@ class Line:
             return await self._run(operation, is_one=True)
         except (Unknown, ConnectionLost) as exc:
             raise StoreUnavailable("the connection to the store was lost") from exc
+        except _MET as exc:
+            raise translate(exc) from exc
 
     async def _run(self, operation: Operation[T], *, is_one: bool) -> T:
         connection = await self._connected()
@@ -178,7 +191,10 @@ class Line:
             await session.end()
         except Exception as exc:
             is_known = session.is_begun and not is_committing
-            raise await self._failed(exc, session, is_known=is_known) from exc
+            failed = await self._failed(exc, session, is_known=is_known)
+            if isinstance(failed, Unknown):  # it does no harm where nothing was committed
+                self._follow(session)
+            raise failed from exc
         self._committed(session)
         self._reach.found()  # another line may have missed it a moment ago
         return result
@@ -199,14 +215,22 @@ class Line:
 
     def _committed(self, session: Session) -> None:
         """See to what follows a commit. Raises Unknown when it is not what it was to be: it waited for no standby."""
+        self._follow(session)
         if self._warned:
             self._drop()
             raise Unknown(self._backend)
         if self._on_commit is not None:
             self._on_commit(session.took)
+
+    def _follow(self, session: Session) -> None:
         if session.afterwards:
             behind = self.submit(partial(_all, session.afterwards), is_one=True)
-            behind.add_done_callback(_pass_over)
+            behind.add_done_callback(self._pass_over)
+
+    def _pass_over(self, done: "asyncio.Future[None]") -> None:
+        """Nobody waits for it."""
+        if done.exception() is not None and self._on_lost_look is not None:
+            self._on_lost_look()
 
     def _drop(self) -> None:
         if self._connection is not None:
@@ -264,10 +288,6 @@ def _gave_up(job: _Job[Any]) -> StoreUnavailable | CommitUnknown:
 async def _all(operations: Iterable[Operation[None]], db: Session) -> None:
     for each in operations:
         await each(db)
-
-
-def _pass_over(done: "asyncio.Future[None]") -> None:
-    done.exception()  # nobody waits for it
 
 
 async def ask_once(url: str, operation: Operation[T]) -> T:

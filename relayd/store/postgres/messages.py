@@ -113,11 +113,12 @@ async def insert_many(
     for message_id, destination, slot, epoch in found[:-1]:
         taken.setdefault(message_id, {})[destination] = Lease(destination, slot, epoch)
     for message, _ in known:
-        _touch_again(db, message, taken.get(message.id, {}))
+        touch_again(db, message, taken.get(message.id, {}))
     return [taken.get(message.id, {}) for message, _ in known]
 
 
-def _touch_again(db: Session, message: NewMessage, taken: Mapping[str, Lease]) -> None:
+def touch_again(db: Session, message: NewMessage, taken: Mapping[str, Lease]) -> None:
+    """Note behind the commit once more that destinations have something to do."""
     waiting = {one.destination for one in message.recipients if one.destination not in taken}
     if waiting and not message.is_held:
         destinations.touch_again(db, dict.fromkeys(waiting, _due(message)))

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
 
+from relayd.errors import StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
@@ -108,6 +109,7 @@ class PostgresStore:
         self._leases_by = leases_by
         self._cluster = Cluster() if cluster is None else cluster
         self._identity: WorkerIdentity | None = None  # once it is registered
+        self._has_all_looks = True  # behind commits, at which destinations have something to do
         self._since = 0  # by the clock of leases
         self._age = Age(clock, leases_by)
         self._reach, self._startup = Reach(clock.monotonic), Startup()
@@ -139,7 +141,11 @@ class PostgresStore:
             greet=self._startup.check,
             reach=self._reach,
             on_commit=self._on_commit,
+            on_lost_look=self._lose_look,
         )
+
+    def _lose_look(self) -> None:
+        self._has_all_looks = False
 
     @classmethod
     def open(
@@ -187,6 +193,7 @@ class PostgresStore:
             await nodes.enter(db, worker, settings=self._cluster.settings, at=at)
             await workers.remove_dead(db, worker, now=at.now)
             await destinations.end_pauses(db, now=at.now)
+            await destinations.recount(db)  # who died may have owed a second look
             registered = await workers.add(db, worker, at=now, moment=at)
             since = await nodes.clock(db, at=at)
             return registered, since, await nodes.others(db, worker, since=since, at=at)
@@ -292,9 +299,17 @@ class PostgresStore:
             if at.may_take_over:
                 await nodes.forget(db, at=at)
             await pausing.let_go_ruleless(db, at=at)
-            return await leases.abandon_ended(db, at=at)
+            freed = await leases.abandon_ended(db, at=at)
+            if is_owed:
+                await destinations.recount(db)
+            return freed
 
-        return await self._renewal.submit(operation)
+        is_owed, self._has_all_looks = not self._has_all_looks, True
+        try:
+            return await self._renewal.submit(operation)
+        except StoreError:
+            self._has_all_looks = self._has_all_looks and not is_owed
+            raise
 
     async def act(
         self,

@@ -1,7 +1,8 @@
 """When nobody knows whether a commit happened: the answer is looked for on another connection (S-55).
 
 Absent is not enough: the server may still work for the connection that was lost, or wait for a standby, and its rows
-appear later. So that is final once that backend has gone, which is looked at first. What is there is durable once another commit of the
+appear later. So that is final once that backend has gone, which is looked at first. It is told to go, since a server
+may take hours to notice that nobody listens. What is there is durable once another commit of the
 same server was, since that is later in its log.
 """
 
@@ -18,6 +19,7 @@ Backend = tuple[int, str]
 _GIVEN_UP_AFTER = 300.0  # seconds
 _LOOKS_EACH = 1.0  # seconds
 _IS_THERE = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2"
+_END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2"
 _COMMIT = "SELECT pg_current_xact_id()::text"  # with a number of its own, its end is written and waits as any other
 
 
@@ -52,6 +54,8 @@ async def resolve(look: Runs, backend: Backend, happened: Operation[T | None] | 
         result = None if happened is None else await happened(db)
         if result is not None:
             await db.value(_COMMIT)
+        elif is_there:
+            await db.fetch(_END, *backend)
         return result, is_there
 
     while True:
