@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 
 import orjson
 
+from relayd.errors import StoreUnavailable
 from relayd.mail.event import Event
 from relayd.mail.words import Detail
 from relayd.store.postgres import telling
@@ -49,9 +50,7 @@ async def record_rows(db: Session, rows: Sequence[Row]) -> None:
     """
     if not rows:
         return
-    first = db.events
-    db.events += len(rows)
-    assert db.events < IN_A_TRANSACTION, "a transaction records no more events than this"
+    first = take_numbers(db, len(rows))
     columns = list(map(list, zip(*rows, strict=True)))
     transaction = await db.value(
         _RECORD, list(range(first, db.events)), *columns, telling.may_be_told(rows)
@@ -59,6 +58,18 @@ async def record_rows(db: Session, rows: Sequence[Row]) -> None:
     if transaction is not None:
         numbers = [transaction * IN_A_TRANSACTION + n for n in range(first, db.events)]
         await telling.tell(db, numbers, rows)
+
+
+def take_numbers(db: Session, count: int) -> int:
+    """Return the first number in this transaction of so many events. Raises StoreUnavailable when it has too many."""
+    first = db.events
+    if first + count >= IN_A_TRANSACTION:
+        raise StoreUnavailable(
+            f"one change of the queue may have {IN_A_TRANSACTION - 1:,} events, and this has {first + count:,}:"
+            " give it fewer recipients"
+        )
+    db.events += count
+    return first
 
 
 def dump(detail: Detail) -> str:

@@ -95,8 +95,7 @@ async def insert_many(
         for number in range(len(message.recipients))
     ]
     received = [row for message, _ in known for row in _received(message)]
-    first = db.events
-    db.events += len(received)
+    first = events.take_numbers(db, len(received))
     found = await db.fetch(
         _MANY,
         *columns(sorted(slots), 3),
@@ -104,7 +103,7 @@ async def insert_many(
         *columns([_message(message, at) for message, _ in known], 16),
         [message.content for message, _ in known],
         *columns(added, 16),
-        list(range(first, db.events)),
+        list(range(first, first + len(received))),
         *columns(received, 5),
     )
     if not found:
