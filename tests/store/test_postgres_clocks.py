@@ -169,3 +169,26 @@ async def test_waits_are_moved_some_at_a_time(
     sql = "SELECT DISTINCT next_attempt_at FROM queue"
     found = await ask_once(postgres.database(), lambda db: db.fetch(sql))
     assert len(found) == 1
+
+
+async def test_a_server_whose_clock_is_set_forward_ends_no_lease(
+    machine: Callable[[FakeClock], Machine], server: FakeClock
+) -> None:
+    """Whoever looks first, the owners come to renew; then leases end as ever."""
+    one, two = machine(FakeClock()), machine(FakeClock())
+    await one.begin("one")
+    await two.begin("two")
+    for clock in (server, one.clock, two.clock):
+        clock.advance(timedelta(seconds=70))
+    message = a_message("a@x.test", at=START)
+    [work] = await one.store.enqueue(message, worker=one.number, lease_for=LEASE)
+    more = a_message("b@x.test", at=START)
+    await one.store.enqueue(more, worker=one.number, lease_for=None)
+    server.jump(HOUR)
+    assert await two.store.claim(two.number, limit=9, lease_for=LEASE) == []
+    assert await two.store.reap() == 0
+    assert await two.store.claim(two.number, limit=9, lease_for=LEASE) == []
+    assert await one.store.extend([work.lease], worker=one.number, lease_for=LEASE) == []
+    for clock in (server, one.clock, two.clock):
+        clock.advance(LEASE)
+    assert await two.store.reap() == 1

@@ -9,6 +9,7 @@ set, so that each wait is as long as it was meant to be (F-30, F-31). Each proce
 machines whose clocks differ move nothing; `moved` in `meta` says what was moved in all, so each jump moves once.
 """
 
+import math
 from collections.abc import Callable
 
 from relayd.mail.ids import WorkerIdentity
@@ -38,12 +39,26 @@ class Age:
         self._base = 0  # the count when the monotonic clock showed 0
         self._ahead = self._ahead_now()  # the wall clock, of the monotonic one
         self._server_ahead = 0  # the server's clock, of the monotonic one here
+        self._server_seen: int | None = None  # the same, when it was seen last
+        self._server_set = (
+            -math.inf
+        )  # seconds of the monotonic clock: when it was found set forward
         self._moved = 0  # by how much waits were moved in all, when that was so
         self._node = ""
         self._has_begun = False
 
     def served(self) -> int:
         return self._base + self._monotonic()
+
+    def server_by(self) -> int | None:
+        """Return what the server's clock shows at most, unless it was set; None: it was never seen."""
+        return (
+            None if self._server_seen is None else self._server_seen + self._monotonic() + _IS_SET
+        )
+
+    def since_server_was_set(self) -> float:
+        """Return the seconds since the server's clock was found to be set forward."""
+        return self._clock.monotonic() - self._server_set
 
     async def begin(self, db: Session, worker: WorkerIdentity, *, is_first: bool) -> None:
         """Take up the count, at the start of a worker; `is_first`: of its daemon.
@@ -110,7 +125,11 @@ class Age:
         """Return how far the server's clock is ahead, and whether other machines have the queue."""
         at = None if self._leases_by is None else int(self._leases_by() * 1000)
         [(server, has_others)] = await db.fetch(_FACTS, at, self._node, _ALIVE_FOR)
-        return server - self._monotonic(), has_others
+        ahead = int(server) - self._monotonic()
+        if self._server_seen is not None and ahead - self._server_seen >= _IS_SET:
+            self._server_set = self._clock.monotonic()
+        self._server_seen = ahead
+        return ahead, has_others
 
     @property
     def _key(self) -> str:

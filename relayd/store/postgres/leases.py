@@ -1,6 +1,7 @@
 """Slots inside one transaction: who may deliver where, and until when.
 
-Leases end by the server's clock. Nobody takes one over just after the store was away: its owner could not renew it. A row of `queue` carries slot and epoch, so what is leased under an older
+Leases end by the server's clock. Nobody takes one over just after the store was away, or its clock was set forward:
+its owner could not renew it. A row of `queue` carries slot and epoch, so what is leased under an older
 epoch is seen at the row. Who frees a slot writes the slot first: that waits for those who put mail under it.
 """
 
@@ -61,7 +62,8 @@ async def acquire(
                     "UPDATE slot SET lease_ends_at = $2 WHERE id = $1", slot, now + lease_for
                 )
             return Lease(destination, slot, epoch)
-        if owner is not None and (ends_at > now or not at.may_take_over):
+        was_set = at.server_by is not None and now > at.server_by
+        if owner is not None and (ends_at > now or was_set or not at.may_take_over):
             live += 1
         elif free is None:
             free = (slot, owner, epoch)

@@ -15,3 +15,4 @@ class Moment:
         None  # the clock that leases end by; None: the server's, at the transaction's start
     )
     may_take_over: bool = True  # a lease that ended: its owner could have renewed it
+    server_by: int | None = None  # a server's clock that shows more was set forward

@@ -76,9 +76,7 @@ from relayd.store.postgres.together import Together
 from relayd.store.postgres.trust import PostgresTrust
 from relayd.store.values import to_ms
 
-_RENEWED_BY_THEN = (
-    60.0  # seconds, after the store was away, until all that live have renewed their leases
-)
+_RENEWED_BY_THEN = 60.0  # seconds, after the store was away or its clock was set, until all that live have renewed their leases
 _LOOKS = 100  # transactions in which a claim looks for what no pause rule stops, before it may be asked again
 
 _OCTETS = "SELECT pg_database_size(current_database())"
@@ -442,7 +440,9 @@ class PostgresStore:
             to_ms(self._clock.now()),
             self._age.served(),
             lease_at,
-            may_take_over=self._reach.seconds() >= _RENEWED_BY_THEN,
+            may_take_over=min(self._reach.seconds(), self._age.since_server_was_set())
+            >= _RENEWED_BY_THEN,
+            server_by=self._age.server_by(),
         )
 
 
