@@ -7,11 +7,11 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import CommitUnknown, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.outcome import Held, NoAttempt, NotTried, Outcome, Rerouted
 from relayd.ports.queue import Settlement, Work
-from relayd.store.postgres import claims, content, destinations
+from relayd.store.postgres import claims, content, destinations, unknown
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import Moment
@@ -251,3 +251,38 @@ async def test_what_is_taken_back_is_taken_back_as_a_whole(two: Two) -> None:
     with pytest.raises(StoreUnavailable, match="cut"):
         await two.third.submit(cut, is_one=True)
     assert two.box.row(message).leased
+
+
+async def test_what_an_enqueue_leased_to_nobodys_knowledge_is_handed_back(two: Two) -> None:
+    message, claimed = mail(), mail()
+    first, second = Arrival(message, two.worker, 60_000), Arrival(claimed, two.worker, None)
+    await two.line.submit(lambda db: arrivals().write(db, [first]))
+    await two.line.submit(lambda db: arrivals().write(db, [second]))
+    [in_hand] = await two.box.claim(two.worker)
+    await two.third.submit(lambda db: arrivals().hand_back(db, [first, second]), is_one=True)
+    [again] = await two.box.claim(two.worker)
+    assert (again.message.id, again.recipients[0].attempt) == (message.id, 1)
+    assert in_hand.message.id == claimed.id
+
+
+async def test_what_was_given_up_is_seen_to_once_the_server_answers(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+
+    async def lose(db: Session) -> None:
+        await db.value("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def away(_db: Session) -> None:
+        raise StoreUnavailable("away")
+
+    async def unheard(_db: Session) -> None:
+        seen.append(1)
+
+    monkeypatch.setattr(unknown.resolve, "__kwdefaults__", {"within": 0.0})
+    with pytest.raises(CommitUnknown):
+        await two.line.submit(lose, is_one=True, happened=away, unheard=unheard)
+    assert not seen
+    await two.line.submit(is_nothing)
+    await two.line.close()
+    assert seen == [1]

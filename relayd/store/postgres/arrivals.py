@@ -10,7 +10,7 @@ from typing import NamedTuple
 from relayd.errors import StoreError, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.ports.queue import Lease, Work
-from relayd.store.postgres import claims, messages, once
+from relayd.store.postgres import claims, destinations, messages, once
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import Moment
 
@@ -21,6 +21,11 @@ _WRITTEN = "SELECT id FROM message WHERE id = ANY($1::bigint[])"
 _LEASED = (
     "SELECT q.message_id, q.destination, q.slot, q.epoch, s.worker FROM queue q JOIN message m ON m.id = q.message_id"
     " AND m.xmin = q.xmin JOIN slot s ON s.id = q.slot AND s.epoch = q.epoch WHERE q.message_id = ANY($1::bigint[])"
+)
+_HAND_BACK = (
+    "UPDATE queue q SET slot = NULL, epoch = NULL, attempts = q.attempts - 1, next_attempt_at = $2 FROM message m"
+    " WHERE m.id = q.message_id AND m.xmin = q.xmin AND q.slot IS NOT NULL AND q.message_id = ANY($1::bigint[])"
+    " RETURNING q.destination"
 )
 
 
@@ -136,3 +141,10 @@ class Arrivals:
             )  # it came with a key before
             for each in arrivals
         ]
+
+    async def hand_back(self, db: Session, arrivals: Sequence[Arrival]) -> None:
+        """Free, uncounted, what was leased with messages of which nobody was told."""
+        await db.begin()
+        now = self._moment().now
+        freed = await db.fetch(_HAND_BACK, [each.message.id for each in arrivals], now)
+        await destinations.touch(db, {destination: now for (destination,) in freed})

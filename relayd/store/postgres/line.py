@@ -17,7 +17,7 @@ from typing import Any, Generic, TypeVar
 
 import asyncpg
 
-from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable, TookTooLong
+from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable, TookTooLong
 from relayd.store.postgres.address import arguments
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.session import Operation, Row, Session
@@ -65,6 +65,7 @@ class _Job(Generic[T]):
     is_one: bool
     happened: Operation[T | None] | None
     again: bool
+    unheard: Operation[None] | None
 
 
 class Line:
@@ -98,6 +99,7 @@ class Line:
         self._waiting: deque[_Job[Any]] = deque()
         self._connection: asyncpg.Connection[Any] | None = None
         self._backend: Backend = (0, "")
+        self._owed: list[tuple[Backend, Operation[None]]] = []  # to be run once a commit is over
         self._warned = False  # by the server, since the last statement began
         self._task: asyncio.Task[None] | None = None
         self._pause, self._next_try, self._why = 0.0, 0.0, ""
@@ -113,6 +115,7 @@ class Line:
         is_one: bool = False,
         happened: Operation[T | None] | None = None,
         again: bool = True,
+        unheard: Operation[None] | None = None,
     ) -> "asyncio.Future[T]":
         """Run the operation in one transaction, behind what was submitted before.
 
@@ -122,10 +125,10 @@ class Line:
 
         Where a connection was lost in a commit, `happened` finds out on another one: what the operation gave, or
         None. What did not happen is done `again`, or else StoreUnavailable. What cannot be found out and must not be
-        done again is CommitUnknown.
+        done again is CommitUnknown; `unheard` is then run as soon as it is over, since nobody knows what it gave.
         """
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(operation, done, is_one, happened, again))
+        self._waiting.append(_Job(operation, done, is_one, happened, again, unheard))
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._work())
         return done
@@ -149,6 +152,16 @@ class Line:
             else:
                 if not job.done.done():
                     job.done.set_result(result)
+                await self._make_up()
+
+    async def _make_up(self) -> None:
+        """Look once more at what was given up, now that the server answers."""
+        owed, self._owed = self._owed, []
+        for backend, operation in owed:
+            try:
+                await resolve(self.look, backend, operation, within=0)
+            except StoreError:
+                self._owed.append((backend, operation))
 
     async def _carry_out(self, job: _Job[T]) -> T:
         for is_last in (*[False] * (_TRIES - 1), True):
@@ -158,7 +171,7 @@ class Line:
                 if is_last:
                     raise translate(exc) from exc
             except Unknown as exc:
-                result = await resolve(self.look, exc.backend, job.happened)
+                result = await self._resolve(job, exc.backend)
                 if result is not None:
                     return result
                 if is_last or not job.again:
@@ -167,6 +180,14 @@ class Line:
                 if is_last:
                     raise StoreUnavailable(str(exc)) from exc
         raise AssertionError
+
+    async def _resolve(self, job: _Job[T], backend: Backend) -> T | None:
+        try:
+            return await resolve(self.look, backend, job.happened)
+        except CommitUnknown:
+            if job.unheard is not None:
+                self._owed.append((backend, job.unheard))
+            raise
 
     async def look(self, operation: Operation[T]) -> T:
         """Run an operation that only looks. Raises StoreUnavailable."""

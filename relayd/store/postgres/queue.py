@@ -118,7 +118,11 @@ class PostgresStore:
         self._upkeep = self._line(url, "upkeep")
         arrivals = Arrivals(widths=slots, moment=self._moment, monotonic=clock.monotonic)
         self._enqueuing = Together(
-            self._arrivals, arrivals.write, happened=arrivals.happened, again=True
+            self._arrivals,
+            arrivals.write,
+            happened=arrivals.happened,
+            again=True,
+            unheard=arrivals.hand_back,
         )
         settling = Settling(moment=self._moment, keeps=keeps_bounced)
         self._settling = Together(
@@ -236,7 +240,7 @@ class PostgresStore:
                 await claims.take_back(db, transaction, worker, now=self._moment().now)
 
         for _ in range(_LOOKS):
-            work, is_all = await self._lease.submit(operation, happened=happened)
+            work, is_all = await self._lease.submit(operation, happened=happened, unheard=happened)
             if work or is_all:
                 return work
         return ()

@@ -30,12 +30,14 @@ class Together(Generic[A, T]):
         *,
         happened: Callable[[Session, Sequence[A]], Awaitable[Sequence[T | Exception] | None]],
         again: bool,
+        unheard: Callable[[Session, Sequence[A]], Awaitable[None]] | None = None,
     ) -> None:
-        """`happened` and `again`: as `Line.submit`."""
+        """`happened`, `again` and `unheard`: as `Line.submit`."""
         self._line = line
         self._write = write
         self._happened = happened
         self._again = again
+        self._unheard = unheard
         self._waiting: list[tuple[A, asyncio.Future[T]]] = []
         self._is_asked = False  # an operation that takes what waits is on its way
 
@@ -60,7 +62,13 @@ class Together(Generic[A, T]):
         async def happened(db: Session) -> Sequence[T | Exception] | None:
             return await self._happened(db, [item for item, _ in batch])
 
-        written = self._line.submit(operation, is_one=True, happened=happened, again=self._again)
+        async def unheard(db: Session) -> None:
+            if self._unheard is not None:
+                await self._unheard(db, [item for item, _ in batch])
+
+        written = self._line.submit(
+            operation, is_one=True, happened=happened, again=self._again, unheard=unheard
+        )
         written.add_done_callback(partial(self._tell, batch))
 
     def _take(self) -> "list[tuple[A, asyncio.Future[T]]]":

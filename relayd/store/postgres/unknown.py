@@ -41,13 +41,19 @@ class ConnectionLost(Exception):
     """The connection was lost before a commit: nothing was written."""
 
 
-async def resolve(look: Runs, backend: Backend, happened: Operation[T | None] | None) -> T | None:
+async def resolve(
+    look: Runs,
+    backend: Backend,
+    happened: Operation[T | None] | None,
+    *,
+    within: float = _GIVEN_UP_AFTER,
+) -> T | None:
     """Return what the operation gave, or None if it did not happen. Raises CommitUnknown.
 
     Without `happened` nobody asks what it gave: None means that it is over, and may be done again.
     """
     loop = asyncio.get_running_loop()
-    gives_up_at = loop.time() + _GIVEN_UP_AFTER
+    gives_up_at = loop.time() + within
 
     async def find(db: Session) -> tuple[T | None, bool]:
         is_there = await db.value(_IS_THERE, *backend) is not None
@@ -66,6 +72,6 @@ async def resolve(look: Runs, backend: Backend, happened: Operation[T | None] | 
         else:
             if result is not None or not is_there:
                 return result
-        if loop.time() > gives_up_at:
+        if loop.time() >= gives_up_at:
             raise CommitUnknown("the connection to the store was lost during a commit")
         await asyncio.sleep(_LOOKS_EACH)
