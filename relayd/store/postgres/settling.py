@@ -142,7 +142,7 @@ class Settling:
         shared = {message_id for message_id, _, _, _, siblings in found if siblings > 1}
         accepted = []
         for each in results:
-            done = {_who(one) for one in each.settlements}
+            done = {_who(one) for whose, one in rows if whose is each}
             done &= gone.get((each.lease.slot, each.lease.epoch), set())
             accepted.append(done)
             each.to_drop.update(
