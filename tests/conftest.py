@@ -64,8 +64,8 @@ _HERE = Path(__file__).parent
 _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
 
 
-_SOME = 5
-"""Cases of one test, and tests of one module that start processes, which coverage looks at, in each process of the tests.
+_CASES, _TESTS = 9, 5
+"""Cases of one test (three of each store), and tests of one module that start processes, which coverage looks at, in each process of the tests.
 
 It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
 """
@@ -105,9 +105,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(folder in item.path.parents for folder in _CORE):
         _note_runner("core")
     else:
-        _note_runner("other" if _seen[name] <= _SOME else "")
+        _note_runner("other" if _seen[name] <= _CASES else "")
     for each, value in _FOR_CHILDREN.items():
-        if _seen[module] <= _SOME:
+        if _seen[module] <= _TESTS:
             os.environ[each] = value
         else:
             os.environ.pop(each, None)
