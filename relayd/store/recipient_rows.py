@@ -1,10 +1,12 @@
 """Between rows and what `relayd status` shows of a recipient, whatever the engine."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from relayd.mail.ids import MessageId
+from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
-from relayd.ports.view import RecipientRow, Status
+from relayd.ports.view import AddressRow, RecipientRow, Status
 from relayd.store.values import from_ms
 
 
@@ -48,4 +50,18 @@ def recipient_row(row: tuple[Any, ...]) -> RecipientRow:
         redirected_to=row[29],
         orig_rcpt=row[30],
         chosen_by=row[31],
+    )
+
+
+def address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> AddressRow:
+    """Read address, messages, hard and other bounces, the last state, category, instant and reply."""
+    return AddressRow(
+        address=row[0],
+        messages=row[1],
+        hard_bounces=row[2],
+        other_bounces=row[3],
+        last_status=status_in(row[4], row[5]),
+        last_at=from_ms(row[6]),
+        last_reply=row[7],
+        suppressions=tuple(suppressions),
     )

@@ -7,8 +7,7 @@ from relayd.ports.view import AddressRow, Query, RecentAddresses
 from relayd.store.postgres import suppression
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.search import Search
-from relayd.store.recipient_rows import status_in
-from relayd.store.values import from_ms
+from relayd.store.recipient_rows import address_row
 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 _KEYS = "r.message_id, r.number, r.address_key, r.returned"
@@ -51,19 +50,7 @@ async def _of_keys(db: Session, keys: Sequence[str]) -> list[AddressRow]:
     if not keys:
         return []
     known = await suppression.of_keys(db, keys)
-    return [
-        AddressRow(
-            address=row[0],
-            messages=row[1],
-            hard_bounces=row[2],
-            other_bounces=row[3],
-            last_status=status_in(row[4], row[5]),
-            last_at=from_ms(row[6]),
-            last_reply=row[7],
-            suppressions=tuple(known.get(row[8], ())),
-        )
-        for row in await db.fetch(_SUMS, list(keys))
-    ]
+    return [address_row(row, known.get(row[8], ())) for row in await db.fetch(_SUMS, list(keys))]
 
 
 async def _without_history(

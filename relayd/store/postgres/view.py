@@ -3,8 +3,6 @@
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from relayd.mail.ids import MessageId, received_at_of
 from relayd.mail.once import FirstMessage
 from relayd.mail.suppression import Suppression
@@ -22,6 +20,7 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
+from relayd.store.event_rows import history_entry, latest_event, numbered_event
 from relayd.store.postgres import (
     addresses,
     backlog,
@@ -200,10 +199,7 @@ class PostgresView:
         return self._questions.ask(pause_rows.read)
 
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
-        return [
-            HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
-            for kind, at, number, detail in self._fetch(_HISTORY, message_id)
-        ]
+        return [history_entry(row) for row in self._fetch(_HISTORY, message_id)]
 
     def content_of(self, message_id: MessageId) -> "Content | None":
         return self._questions.ask(lambda db: content.find(db, message_id))
@@ -254,37 +250,10 @@ class PostgresView:
         ]
 
     def latest(self, limit: int) -> Sequence[LatestEvent]:
-        return [
-            LatestEvent(
-                message_id=MessageId(message_id),
-                address=address,
-                destination=destination,
-                kind=kind,
-                at=from_ms(at),
-                detail=_known(detail),
-            )
-            for message_id, address, destination, kind, at, detail in self._fetch(_LATEST, limit)
-        ]
+        return [latest_event(row) for row in self._fetch(_LATEST, limit)]
 
     def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
-        return [
-            NumberedEvent(
-                number=number,
-                kind=kind,
-                at=from_ms(at),
-                detail=_known(detail),
-                message_id=MessageId(message_id),
-                address=address,
-                message_id_header=header,
-                reverse_path=reverse_path,
-                tag=tag,
-                size=size,
-                auth_user=user,
-            )
-            for number, kind, at, detail, message_id, address, header, reverse_path, tag, size, user in self._fetch(
-                _EVENTS, after, limit
-            )
-        ]
+        return [numbered_event(row) for row in self._fetch(_EVENTS, after, limit)]
 
     def store_secret(self) -> bytes | None:
         return self._questions.ask(meta.secret)
@@ -295,7 +264,3 @@ class PostgresView:
 
     def _fetch(self, sql: str, *values: Any) -> list[Row]:
         return self._questions.ask(lambda db: db.fetch(sql, *values))
-
-
-def _known(detail: str) -> dict[str, Any]:
-    return {key: value for key, value in orjson.loads(detail).items() if value is not None}

@@ -25,7 +25,8 @@ from relayd.ports.view import (
     RecipientRow,
     Status,
 )
-from relayd.store.recipient_rows import recipient_row, status_in
+from relayd.store.event_rows import history_entry, latest_event, numbered_event
+from relayd.store.recipient_rows import address_row, recipient_row, status_in
 from relayd.store.sqlite import once, pause_rows, suppression
 from relayd.store.sqlite.connection import translate
 from relayd.store.sqlite.outside import OutsideReader
@@ -220,10 +221,7 @@ class SqliteView:
         )
         if not rows or rows[0][0] != EventKind.RECEIVED:
             rows = self._fetch(_RECEIVED_BEFORE, (message_id,)) + rows
-        return [
-            HistoryEntry(kind=kind, at=from_ms(at), recipient=number, detail=_known(detail))
-            for kind, at, number, detail in rows
-        ]
+        return [history_entry(row) for row in rows]
 
     @_question
     def content_of(self, message_id: MessageId) -> "Content | None":
@@ -260,7 +258,7 @@ class SqliteView:
                 known = suppression.of_keys(self._db, keys)
                 wanted = orjson.dumps(keys).decode()
                 found += [
-                    _address_row(row, known.get(row[8], ()))
+                    address_row(row, known.get(row[8], ()))
                     for row in fetch(self._db, _ADDRESSES, (wanted,))
                 ]
         if len(found) < limit and not search.is_done:
@@ -386,38 +384,11 @@ class SqliteView:
             " WHERE e.kind <> 'received' ORDER BY e.id DESC LIMIT ?",
             (limit,),
         )
-        return [
-            LatestEvent(
-                message_id=MessageId(message_id),
-                address=address,
-                destination=destination,
-                kind=kind,
-                at=from_ms(at),
-                detail=_known(detail),
-            )
-            for message_id, address, destination, kind, at, detail in rows
-        ]
+        return [latest_event(row) for row in rows]
 
     @_question
     def events(self, *, after: int, limit: int) -> Sequence[NumberedEvent]:
-        return [
-            NumberedEvent(
-                number=number,
-                kind=kind,
-                at=from_ms(at),
-                detail=_known(detail),
-                message_id=MessageId(message_id),
-                address=address,
-                message_id_header=header,
-                reverse_path=reverse_path,
-                tag=tag,
-                size=size,
-                auth_user=user,
-            )
-            for number, kind, at, detail, message_id, address, header, reverse_path, tag, size, user in self._fetch(
-                _EVENTS, (after, limit)
-            )
-        ]
+        return [numbered_event(row) for row in self._fetch(_EVENTS, (after, limit))]
 
     @_question
     def store_secret(self) -> bytes | None:
@@ -443,12 +414,6 @@ class SqliteView:
             raise translate(exc) from exc
 
 
-def _known(detail: str) -> dict[str, Any]:
-    import orjson  # noqa: PLC0415 -- rows of recipients need none of it, and it takes its time
-
-    return {key: value for key, value in orjson.loads(detail).items() if value is not None}
-
-
 def _page_of(
     found: list[RecipientRow], search: Search, before: Key | None, back_from: Key | None
 ) -> Page:
@@ -461,16 +426,3 @@ def _page_of(
 def _array_of(keys: Sequence[Key]) -> str:
     """Write keys of recipients as JSON."""
     return str([[*key] for key in keys])
-
-
-def _address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> AddressRow:
-    return AddressRow(
-        address=row[0],
-        messages=row[1],
-        hard_bounces=row[2],
-        other_bounces=row[3],
-        last_status=status_in(row[4], row[5]),
-        last_at=from_ms(row[6]),
-        last_reply=row[7],
-        suppressions=tuple(suppressions),
-    )
