@@ -50,3 +50,13 @@ def test_marked_tests_are_where_they_are_looked_for(mark: str, folder: str) -> N
     marked = re.compile(rf"\bmark\.{mark}\b|\bsupport\.{mark}s\b")
     found = {path for path in tests.rglob("test_*.py") if marked.search(path.read_text())}
     assert {path.relative_to(tests).parts[0] for path in found} == {folder}
+
+
+def test_a_bound_of_seconds_is_the_yardsticks() -> None:
+    """A machine that is slow, or busy, or traced fails none: one place takes the time of the processor."""
+    tests = ROOT / "tests"
+    takes = re.compile(r"time\.(thread|process)_time\(\)")
+    found = {
+        path.relative_to(tests) for path in tests.rglob("*.py") if takes.search(path.read_text())
+    }
+    assert found == {Path("support/processor.py"), Path("unit/net/test_sts_fetch.py")}

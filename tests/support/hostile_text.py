@@ -5,13 +5,10 @@ at random to the texts that it matches; what comes of cutting these off, repeati
 literals is tried in a short form, and the worst of that in a long one.
 """
 
-import gc
 import re
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from importlib import import_module
-from math import inf
 from pathlib import Path
 from pkgutil import walk_packages
 from random import Random  # noqa: TID251 -- seeded by the pattern
@@ -19,9 +16,10 @@ from re import _constants as ops  # type: ignore[attr-defined]
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-LIMIT = 0.05  # seconds for 64 KiB, on the machine where the yardstick takes _YARDSTICK
+from tests.support.processor import seconds, took_by
+
+LIMIT = 0.05  # seconds for 64 KiB, as `took_by` counts them
 LENGTH = 1 << 16
-_YARDSTICK = 0.0016  # seconds
 _STEPS = (
     (24, 1000),
     (1 << 10, 40),
@@ -32,7 +30,6 @@ _SAMPLES = 5  # of the texts that a pattern matches
 _LITERALS = 7  # of a pattern, in pairs
 _SLACK = 16  # times what a short text may take by its length
 _HOPELESS = 1.0  # seconds that need not be taken again
-_AGAIN = 3  # times that the time is taken before it counts; the machine may be busy
 _END = "\x01"
 _FILLERS = (" ", "a", "\n")
 _TYPICAL = "a0 -.:@\n\r\t=\x80\"'(<[{;,/A_\u3042\x01"
@@ -44,8 +41,6 @@ _CATEGORIES = {
     ops.CATEGORY_WORD: r"\w",
     ops.CATEGORY_NOT_WORD: r"\W",
 }
-_GAPS = re.compile(r"a[ab]{0,60}c")
-_GAPPY = "ab" * (1 << 13)
 _USES = "search|match|fullmatch|findall|finditer|sub|split"
 
 Pattern = re.Pattern[str] | re.Pattern[bytes]
@@ -114,37 +109,8 @@ def worst_case(
     return worst
 
 
-def took_by(work: Callable[[], object], limit: float) -> float:
-    """Return the least of three times, in seconds: as long as it takes where nothing else runs.
-
-    The first below the limit will do. A machine that is slow, or busy, is slow for the yardstick too, which is
-    measured before and after.
-    """
-    least = inf
-    for _ in range(_AGAIN):
-        before, this, after = _seconds(_measure), _seconds(work), _seconds(_measure)
-        least = min(least, this / max((before + after) / 2, _YARDSTICK) * _YARDSTICK)
-        if least < limit:
-            break
-    return least
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    """Return how long it takes, in seconds of this thread."""
-    gc.collect(0)  # not in between
-    began = time.thread_time()
-    work()
-    return time.thread_time() - began
-
-
-def _measure() -> None:
-    """Do what the code under test does: follow a pattern, handle strings."""
-    _GAPS.search(_GAPPY)
-    " ".join(word.upper() for word in _GAPPY.split("a"))
-
-
 def _cost(pattern: Any, text: str, uses: Iterable[str]) -> float:
-    return _seconds(partial(_search, pattern, text, uses))
+    return seconds(partial(_search, pattern, text, uses))
 
 
 def _search(pattern: Any, text: str, uses: Iterable[str]) -> None:

@@ -20,7 +20,8 @@ from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.replies.classify import classify_fields
 from relayd.policy.replies.phrases import TEXT_LIMIT, Phrase, _compiled
 from relayd.policy.replies.ruleset import builtin_rules
-from tests.support.hostile_text import LENGTH, LIMIT, Pattern, patterns_in, took_by, worst_case
+from tests.support.hostile_text import LENGTH, LIMIT, Pattern, patterns_in, worst_case
+from tests.support.processor import took_by
 
 PATTERNS = {
     name: (pattern, uses)

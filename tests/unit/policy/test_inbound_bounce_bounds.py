@@ -2,7 +2,6 @@
 
 import base64
 import quopri
-import time
 import tracemalloc
 from collections.abc import Callable
 
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from relayd.mail.words import Category
 from relayd.policy.inbound_bounce import Kind, parse_bounce
 from relayd.policy.inbound_bounce.mime import read_mail
+from tests.support.processor import took_by
 
 MIB = 1 << 20
 HEAD = b"From: MAILER-DAEMON@mx.example\nSubject: failure notice\n"
@@ -57,9 +57,8 @@ def nested(levels: int, *, same: bool) -> bytes:
     ],
 )
 def test_hostile_mail(raw: bytes) -> None:
-    started = time.thread_time()
+    assert took_by(lambda: parse_bounce(raw), 1.5) < 1.5  # usually some hundredths of it
     parsed = parse_bounce(raw)
-    assert time.thread_time() - started < 1.5  # usually some hundredths of it
     assert len(parsed.recipients) <= 200
     assert all(len(one.diagnostic) <= 4096 for one in parsed.recipients)
 

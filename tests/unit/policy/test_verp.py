@@ -2,8 +2,8 @@
 
 import re
 import string
-import time
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from relayd.mail.address import Address, parse_address
 from relayd.mail.ids import MessageId
 from relayd.policy.verp import VerpToken, decode, encode, masked, masked_octets, tokens_in
+from tests.support.processor import took_by
 
 KEY = bytes(range(32))
 DOMAIN = "bounces.relay.test"
@@ -151,10 +152,9 @@ def test_no_token_is_shown_whatever_surrounds_it(
 
 def test_masking_takes_no_time_that_a_text_could_stretch() -> None:
     hostile = [b"b+1" * 350_000, b"b+1" + b"0=\r\n" * 250_000, (b"b+1" + b"0" * 44 + b"!") * 20_000]
-    before = time.process_time()
     for content in hostile:
+        assert took_by(partial(masked_octets, content), 1.0) < 1.0
         assert len(masked_octets(content)) == len(content)
-    assert time.process_time() - before < 2.0
 
 
 def test_a_key_anybody_could_guess_is_an_error() -> None:

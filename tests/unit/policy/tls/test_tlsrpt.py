@@ -3,10 +3,10 @@
 import email
 import gzip
 import json
-import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email import policy as email_policy
+from functools import partial
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +23,7 @@ from relayd.policy.tls.tlsrpt import (
     packed,
     read_receivers,
 )
+from tests.support.processor import took_by
 
 DAY = date(2016, 4, 1)
 BOX = parse_address("reports@example.com")
@@ -246,7 +247,6 @@ def test_any_record(text: str) -> None:
 
 
 def test_long_records_take_no_time() -> None:
-    began = time.process_time()
     for unit in (" ", ";", ",", "=", "rua=", "%", "mailto:a@b.test,", "https://a.test/,", "\u00e4"):
-        read_receivers(["v=TLSRPTv1; rua=" + unit * (65536 // len(unit))])
-    assert time.process_time() - began < 2.0
+        record = "v=TLSRPTv1; rua=" + unit * (65536 // len(unit))
+        assert took_by(partial(read_receivers, [record]), 0.2) < 0.2
