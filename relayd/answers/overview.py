@@ -128,11 +128,20 @@ def overview_of(
         trouble=trouble,
         reading=reading,
         rates=rates_of(before, reading),
-        counts=view.counts(),
+        counts=counts_of(view),
         slowest=slowest_of(events, at),
         errors=errors_of(events),
         notices=notices_of(view, at=at, switches=switches, daemon=daemon, zone=zone),
     )
+
+
+def counts_of(view: QueueView) -> Counts:
+    """Return how much is in the queue; where machines share it, as one of them counted it some seconds ago.
+
+    May raise StoreUnavailable.
+    """
+    sampled = None if view.samples is None else view.samples.latest()
+    return view.counts() if sampled is None else sampled.counts
 
 
 def rates_of(before: Reading | None, after: Reading | None) -> dict[str, float]:

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from relayd.metrics.families import Sample
 
+OF_QUEUE = "queue"  # the label of what every machine tells of the queue that it shares
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -28,6 +29,8 @@ def _lines(samples: Iterable[Sample]) -> Iterator[str]:
 
 def _labels(sample: Sample) -> str:
     pairs = [*zip(sample.family.labels, sample.labels, strict=True)]
+    if sample.queue:
+        pairs.append((OF_QUEUE, sample.queue))
     if sample.bound:
         pairs.append(("le", sample.bound))
     written = ",".join(f'{name}="{_escaped(value)}"' for name, value in pairs)

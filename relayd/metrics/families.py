@@ -38,6 +38,7 @@ class Sample:
     value: float
     suffix: str = ""  # of a histogram's parts
     bound: str = ""  # of a histogram's bucket
+    queue: str = ""  # whose number it is, where machines share a queue; empty: this daemon's
 
 
 _CLASSES = tuple(each.value for each in BounceClass)

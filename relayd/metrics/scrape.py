@@ -1,11 +1,9 @@
 """What one scrape answers: the shared counters, and what nobody counts: the queue, the doctor, the version.
 
-The queue is read in a thread, through a connection of its own (`relayd.metrics.reading`). Everything else
+The queue is read in a thread, through a connection of its own (`relayd.metrics.figures`). Everything else
 is read anew.
 """
 
-import asyncio
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from datetime import datetime
@@ -18,45 +16,26 @@ from relayd.answers import notices
 from relayd.answers.pauses import in_words, sides_in_words
 from relayd.answers.switches import NONE_ON, Switches
 from relayd.errors import StoreError
-from relayd.mail.pause import Scope, Side
-from relayd.mail.words import LOGIN_REFUSED as REFUSED_WORDS
-from relayd.metrics.complaints import Complained, of_complaints, read_complaints
+from relayd.mail.pause import Scope
 from relayd.metrics.families import (
     BUILD,
-    DESTINATIONS,
-    DESTINATIONS_PAUSED,
     DISK_FULL,
     DOCTOR,
     DOCTOR_AGE,
-    LOGIN_REFUSED,
-    OLDEST,
-    PAUSE_RULES,
     PAUSED,
-    PAUSED_RECIPIENTS,
-    QUEUE,
-    READABLE,
     REDIRECT,
-    SITES,
     SOFT_BOUNCE,
     STORE_FAILING,
-    WEBHOOK_DISABLED,
-    WEBHOOK_OLDEST,
-    WEBHOOK_WAITING,
     WORKERS,
     Sample,
 )
+from relayd.metrics.figures import Figures, OwnFigures, SharedFigures
 from relayd.metrics.reading import Reading
 from relayd.metrics.shared import SharedCounters
-from relayd.policy.console.webhook import Off
-from relayd.policy.pace import SiteMode, at
 from relayd.policy.pausing import Pausing
-from relayd.ports.outbox import Endpoint
 from relayd.ports.outward import Clock
-from relayd.ports.sites import KnownSite
-from relayd.ports.view import UNFINISHED, Counts, PausedDestination, QueueView
+from relayd.ports.view import PausedDestination, QueueView
 
-TOP = 10  # destinations; more would be a new time series for every domain in the world (HW-02)
-_QUEUE_WITHIN = 5.0  # seconds that an answer waits for the queue
 _PROBE_WITHIN = 0.5  # seconds: probes wait for one
 _LEFT_ALONE = 100  # destinations: without other ways there are few
 _LEVELS = {"ok": 0, "warn": 1, "fail": 2, "unknown": 3}
@@ -83,10 +62,12 @@ class Scrape:
         switches: Switches = NONE_ON,
         pausing: Pausing | None = None,
         only_ways: frozenset[str] = frozenset(),
+        shared_queue: str = "",
     ) -> None:
         """`doctor` is where a saved result of `relayd doctor` would be; `pausing` knows the pause rules.
 
-        `only_ways` are the smarthosts, by their route keys, that all mail goes by; none if some may go otherwise.
+        `only_ways` are the smarthosts, by their route keys, that all mail goes by; none if some may go otherwise. `shared_queue`
+        is the name of a queue that other machines have as well, and one counts for all.
         """
         self._shared = shared
         self._open_view = open_view
@@ -95,29 +76,22 @@ class Scrape:
         self._switches = switches
         self._pausing = pausing or Pausing()
         self._only_ways = only_ways
-        self._counts = Reading(self._read_counts, clock)
-        self._outbox = Reading(self._read_outbox, clock)
         self._refused = Reading(self._read_refused, clock)
-        self._sites = Reading(self._read_sites, clock)
-        self._complaints = Reading(self._read_complaints, clock)
+        self._figures: Figures = (
+            SharedFigures(open_view, clock, shared_queue)
+            if shared_queue
+            else OwnFigures(open_view, clock)
+        )
 
     async def samples(self) -> list[Sample]:
         """Return all lines of an answer. May take 5 seconds."""
-        counts, endpoints, sites, complaints = await asyncio.gather(
-            self._counts.latest(within=_QUEUE_WITHIN),
-            self._outbox.latest(within=_QUEUE_WITHIN),
-            self._sites.latest(within=_QUEUE_WITHIN),
-            self._complaints.latest(within=_QUEUE_WITHIN),
-        )
+        of_store = await self._figures.samples()
         return [
             Sample(family=BUILD, labels=(relayd.__version__,), value=1),
             Sample(family=SOFT_BOUNCE, value=int(self._switches.soft_bounce)),
             Sample(family=REDIRECT, value=int(bool(self._switches.redirect))),
             *self._shared.samples(),
-            *_of_queue(counts, self._clock.now()),
-            *_of_sites(sites or (), self._clock.now()),
-            *of_complaints(complaints or ()),
-            *_of_webhooks(endpoints, self._clock.now()),
+            *of_store,
             *_of_doctor(self._doctor, self._clock.now()),
         ]
 
@@ -170,75 +144,6 @@ class Scrape:
         for rule in dict.fromkeys((*pausing.intake, *pausing.delivery)):
             if rule.named.scope is Scope.ALL and not rule.is_over(now):
                 yield f"paused: {sides_in_words(rule)} of {rule.named}, {in_words(rule)}"
-
-    def _read_outbox(self) -> Sequence[Endpoint] | None:
-        try:
-            with closing(self._open_view()) as view:
-                return view.outbox.endpoints()
-        except StoreError:
-            return None
-
-    def _read_sites(self) -> Sequence[KnownSite] | None:
-        try:
-            with closing(self._open_view()) as view:
-                return view.sites.sites()
-        except StoreError:
-            return None
-
-    def _read_complaints(self) -> Sequence[Complained] | None:
-        try:
-            with closing(self._open_view()) as view:
-                return read_complaints(view, self._clock.now())
-        except StoreError:
-            return None
-
-    def _read_counts(self) -> Counts | None:
-        try:
-            with closing(self._open_view()) as view:
-                return view.counts()
-        except StoreError:
-            return None
-
-
-def _of_sites(sites: Sequence[KnownSite], now: datetime) -> Iterator[Sample]:
-    modes = Counter(at(each.state, now.timestamp()).mode for each in sites)
-    for mode in SiteMode:
-        if mode is not SiteMode.FREE:
-            yield Sample(family=SITES, labels=(mode.value,), value=modes[mode])
-
-
-def _of_queue(counts: Counts | None, now: datetime) -> Iterator[Sample]:
-    yield Sample(family=READABLE, value=int(counts is not None))
-    if counts is None:
-        return
-    for status in UNFINISHED:
-        yield Sample(family=QUEUE, labels=(status.value,), value=counts.by_status.get(status, 0))
-    oldest = min(counts.oldest.values(), default=now)
-    yield Sample(family=OLDEST, value=max((now - oldest).total_seconds(), 0.0))
-    for destination, number in counts.most_queued(TOP):
-        yield Sample(family=DESTINATIONS, labels=(destination,), value=number)
-    paused = sum(until > now for until in counts.paused_until.values())
-    yield Sample(family=DESTINATIONS_PAUSED, value=paused)
-    refused = sum(
-        counts.paused_until[name] > now and why.startswith(REFUSED_WORDS)
-        for name, why in counts.paused_for.items()
-    )
-    yield Sample(family=LOGIN_REFUSED, value=refused)
-    in_force = [rule for rule in counts.pause_rules if not rule.is_over(now)]
-    for side in Side:
-        rules = sum(side in rule.sides for rule in in_force)
-        yield Sample(family=PAUSE_RULES, labels=(side.value,), value=rules)
-    yield Sample(family=PAUSED_RECIPIENTS, value=counts.paused)
-
-
-def _of_webhooks(endpoints: Sequence[Endpoint] | None, now: datetime) -> Iterator[Sample]:
-    if endpoints is None:
-        return
-    oldest = min((each.oldest for each in endpoints if each.oldest is not None), default=now)
-    disabled = sum(each.off not in (Off.NO, Off.BY_HAND) for each in endpoints)
-    yield Sample(family=WEBHOOK_WAITING, value=sum(each.waiting for each in endpoints))
-    yield Sample(family=WEBHOOK_OLDEST, value=max((now - oldest).total_seconds(), 0.0))
-    yield Sample(family=WEBHOOK_DISABLED, value=disabled)
 
 
 def _of_doctor(path: Path, now: datetime) -> Iterator[Sample]:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.ports.people import People
     from relayd.ports.permits import Permits
     from relayd.ports.requeue import Requeue, Requeued
+    from relayd.ports.samples import Samples
     from relayd.ports.sites import SiteStates
     from relayd.ports.trust import TrustStore
 
@@ -102,6 +103,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def trust(self) -> "TrustStore":
         """What is kept about TLS of mail hosts."""
+        ...
+
+    @property
+    def samples(self) -> "Samples | None":
+        """What machines tell each other; None where one machine has the queue alone."""
         ...
 
     async def register(self, worker: WorkerIdentity) -> Registration:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
+    from relayd.ports.samples import SamplesView
     from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.trust import TrustView
@@ -284,6 +285,11 @@ class QueueView(Protocol):
     @property
     def trust(self) -> "TrustView":
         """What is kept about TLS of mail hosts."""
+        ...
+
+    @property
+    def samples(self) -> "SamplesView | None":
+        """What machines told each other; None where one machine has the queue alone."""
         ...
 
     def find(

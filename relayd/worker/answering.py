@@ -18,6 +18,7 @@ from relayd.policy.pausing import Pausing
 from relayd.ports.wakeups import Wakeups
 from relayd.settings import Settings
 from relayd.store import open_view
+from relayd.store.url import is_file, name_of
 from relayd.worker import doctor
 from relayd.worker.alerts import tells_disabled
 from relayd.worker.following import Following
@@ -91,4 +92,5 @@ def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape
         ),
         pausing=pausing,
         only_ways=only_smarthosts(settings.routes),
+        shared_queue="" if is_file(url) else name_of(url),
     )

@@ -56,6 +56,7 @@ from relayd.worker.inward import receive
 from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
+from relayd.worker.sampling import keep_sampling
 from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
@@ -249,6 +250,15 @@ async def _serve(
                 name="login file",
             ),
         ]
+        if parts.store.samples is not None:
+            sampling = keep_sampling(
+                parts.store.samples,
+                worker=parts.worker,
+                open_view=partial(open_view, settings.store.url),
+                clock=parts.clock,
+                counters=inherited.counters.samples,
+            )
+            background.append(tasks.create_task(sampling, name="samples of the queue"))
         if parts.signer is not None:
             comparing = keep_comparing(parts.signer, resolver_of(settings, parts.clock).texts)
             background.append(tasks.create_task(comparing, name="records of DKIM keys"))

@@ -15,7 +15,12 @@ from typing import Any
 
 import pytest
 
+from relayd.metrics.exposition import OF_QUEUE
 from relayd.metrics.families import FAMILIES
+from relayd.metrics.figures import count
+from relayd.store.memory.tables import Tables
+from relayd.store.memory.view import MemoryView
+from tests.support.clock import START
 from tests.support.daemon import ROOT, Daemon, SmarthostThread, a_daemon, a_smarthost, eventually
 from tests.support.ports import free_port
 from tests.support.scraping import Page, get, read_page, scrape
@@ -250,7 +255,11 @@ def labels_in(expression: str) -> Iterator[str]:
         yield from (label.strip() for label in group.split(","))
 
 
-GIVEN = {"instance", "job"}  # labels that Prometheus adds
+GIVEN = {
+    "instance",
+    "job",
+    OF_QUEUE,
+}  # labels that Prometheus adds, and one that only shared queues have
 
 
 def test_the_endpoint_is_what_is_documented(page: Page) -> None:
@@ -282,6 +291,19 @@ def test_dashboard_and_rules_ask_for_what_there_is(page: Page) -> None:
         names = set(re.findall(r"\brelayd_\w+", expression))
         assert label in {one for name in names for one in page.label_names(name)}, expression
         assert "by (" not in expression or label in set(labels_in(expression)), expression
+
+
+def test_what_machines_share_is_asked_for_once(page: Page) -> None:
+    """`docs/metrics.md` names what is of the queue, and no query adds that up over the machines that share it."""
+    text = (ROOT / "docs" / "metrics.md").read_text()
+    listed = text.partition("## Of several machines")[2].partition("All other metrics")[0]
+    _, counted = count(MemoryView(Tables()), START)
+    shared = set(re.findall(r"`(relayd_\w+)`", listed))
+    assert {metric.name for metric in counted} <= shared <= page.types.keys()
+    for where, expression in expressions().items():
+        for name in shared & set(re.findall(r"\brelayd_\w+", expression)):
+            once = rf'max without \(instance\) \({name}\{{[^}}]*queue!=""[^}}]*\}}\) or {name}\{{[^}}]*queue=""'
+            assert re.search(once, expression) or expression.startswith(f"max({name}"), where
 
 
 def test_words_in_queries_are_words_of_ours(page: Page) -> None:

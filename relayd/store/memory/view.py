@@ -67,6 +67,10 @@ class MemoryView:
     def trust(self) -> MemoryTrustView:
         return MemoryTrustView(self._tables)
 
+    @property
+    def samples(self) -> None:
+        return None
+
     def close(self) -> None:
         pass
 

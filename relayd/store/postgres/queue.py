@@ -68,6 +68,7 @@ from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.outbox import PostgresOutbox
 from relayd.store.postgres.people import PostgresPeople
 from relayd.store.postgres.reach import Reach
+from relayd.store.postgres.samples import PostgresSamples
 from relayd.store.postgres.settling import Results, Settling
 from relayd.store.postgres.sites import PostgresSites
 from relayd.store.postgres.spool import UnnamedFile
@@ -133,6 +134,7 @@ class PostgresStore:
         self.permits = StoredPermits(self._change_account)
         self.sites = PostgresSites(self._lease, clock)
         self.trust = PostgresTrust(self._lease, clock, self._moment)
+        self.samples = PostgresSamples(self._upkeep)
 
     def _line(self, url: str, name: str) -> Line:
         return Line(
@@ -202,6 +204,7 @@ class PostgresStore:
 
         registered, self._since, others = await self._lease.submit(operation)
         self._identity = worker
+        self.samples.join(worker.node)
         self._cluster.on_others(others)
         return registered
 

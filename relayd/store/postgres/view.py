@@ -39,6 +39,7 @@ from relayd.store.postgres.outbox_view import PostgresOutboxView
 from relayd.store.postgres.people import PostgresPeopleView
 from relayd.store.postgres.permits import PostgresPermitsView
 from relayd.store.postgres.questions import Questions
+from relayd.store.postgres.samples import PostgresSamplesView
 from relayd.store.postgres.search import Search
 from relayd.store.postgres.sites import PostgresSitesView
 from relayd.store.postgres.trust import PostgresTrustView
@@ -54,6 +55,7 @@ if TYPE_CHECKING:  # few questions need these
     from relayd.ports.outbox import OutboxView
     from relayd.ports.people import PeopleView
     from relayd.ports.permits import PermitsView
+    from relayd.ports.samples import SamplesView
     from relayd.ports.sites import SiteStatesView
     from relayd.ports.tally import TallyAnswer, TallyQuery
     from relayd.ports.trust import TrustView
@@ -121,6 +123,10 @@ class PostgresView:
     @property
     def trust(self) -> "TrustView":
         return PostgresTrustView(self._questions)
+
+    @property
+    def samples(self) -> "SamplesView":
+        return PostgresSamplesView(self._questions)
 
     def close(self) -> None:
         self._questions.close()

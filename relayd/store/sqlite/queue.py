@@ -103,6 +103,7 @@ class SqliteStore:
         self.permits = StoredPermits(self._change_account)
         self.sites = SqliteSites(self._writer, self._reader, clock)
         self.trust = SqliteTrust(self._writer, self._reader, clock)
+        self.samples = None
         self.outbox = SqliteOutbox(self._writer, self._reader, clock=clock, served=self._age.served)
 
     def _begin(self, db: apsw.Connection) -> None:

@@ -170,6 +170,10 @@ class SqliteView:
 
         return SqliteTrustView(self._file)
 
+    @property
+    def samples(self) -> None:
+        return None
+
     def close(self) -> None:
         self._file.close()
 

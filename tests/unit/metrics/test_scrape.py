@@ -15,11 +15,12 @@ import relayd
 from relayd.answers.switches import Switches
 from relayd.errors import StoreUnavailable
 from relayd.mail.pause import Named, PauseRule, Scope, Side
-from relayd.metrics import scrape
+from relayd.metrics import figures
 from relayd.metrics.counters import Counters
 from relayd.metrics.exposition import render
 from relayd.metrics.families import DESTINATIONS, DOCTOR, Sample
-from relayd.metrics.scrape import TOP, Scrape
+from relayd.metrics.of_store import TOP
+from relayd.metrics.scrape import Scrape
 from relayd.metrics.shared import SharedCounters
 from relayd.policy.console.webhook import Off
 from relayd.policy.pace import Saw, Seen
@@ -185,14 +186,14 @@ async def test_a_queue_that_takes_too_long_is_told_later(
     world.clock.advance(timedelta(seconds=10))
     world.view.answer = Counts(by_status={Status.HELD: 2})
     world.view.go_on.clear()
-    monkeypatch.setattr(scrape, "_QUEUE_WITHIN", 0.02)
+    monkeypatch.setattr(figures, "_WITHIN", 0.02)
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
             await world.scrape.samples()
     for _ in range(3):
         assert (await world.values("relayd_queue_recipients"))[("held",)] == 1
     assert world.view.asked == 2
-    monkeypatch.setattr(scrape, "_QUEUE_WITHIN", 10)
+    monkeypatch.setattr(figures, "_WITHIN", 10)
     world.view.go_on.set()
     assert (await world.values("relayd_queue_recipients"))[("held",)] == 2
     assert world.view.asked == 2

@@ -1,0 +1,166 @@
+"""Samples on PostgreSQL: values of `meta` that one machine writes and all read. Instants are the server's.
+
+`sample` has the counts of the queue, `sample_due` when the next one is to be taken, and `work NAME` what a machine does.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from relayd.ports.samples import EVERY, AtWork, Sampled, Work
+from relayd.ports.view import Counts, Metric, Status
+from relayd.store.postgres import meta, nodes, pause_rows
+from relayd.store.postgres.line import Line, Session
+from relayd.store.postgres.moment import SERVER_CLOCK
+from relayd.store.postgres.questions import Questions
+from relayd.store.values import from_ms, to_ms
+
+_NAMED = 100  # destinations in a sample: screens show ten
+_OVERDUE = 60_000  # milliseconds for which a sample holds beyond that: some turns may be missed
+_FAR = 3_600_000  # milliseconds: no turn is so far off, the server's clock was set back
+
+_WAITS = f"convert_from({{}}value, 'UTF8')::bigint BETWEEN {SERVER_CLOCK} + 1 AND {SERVER_CLOCK} + {_FAR}"
+_IS_LATER = f"SELECT 1 FROM meta WHERE key = 'sample_due' AND {_WAITS.format('')}"  # noqa: S608 -- constants
+_TAKE = (
+    f"INSERT INTO meta AS m VALUES ('sample_due', convert_to(({SERVER_CLOCK} + $1::bigint)::text, 'UTF8'))"  # noqa: S608 -- constants
+    f" ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE NOT ({_WAITS.format('m.')}) RETURNING 1"
+)
+_NOW = f"SELECT {SERVER_CLOCK}"
+_LEASED = (
+    "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
+    f" WHERE s.lease_ends_at > {SERVER_CLOCK} GROUP BY w.node"
+)
+_WORK = "SELECT substr(key, 6), value FROM meta WHERE key >= 'work ' AND key < 'work!'"
+
+
+class PostgresSamples:
+    """`relayd.ports.samples.Samples` on PostgreSQL; `node` is this machine."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._node = ""
+
+    def join(self, node: str) -> None:
+        """Say which machine this is."""
+        self._node = node
+
+    async def take_turn(self, lease_for: timedelta) -> bool:
+        async def operation(db: Session) -> bool:
+            if await db.value(_IS_LATER) is not None:  # mostly; and that locks nothing
+                return False
+            return await db.value(_TAKE, _in_ms(lease_for)) is not None
+
+        return await self._line.submit(operation)
+
+    async def note_queue(
+        self, counts: Counts, metrics: Sequence[Metric], *, next_in: timedelta
+    ) -> None:
+        told = {
+            "node": self._node,
+            "counts": _counts_written(counts),
+            "metrics": [(each.name, each.labels, each.value) for each in metrics],
+        }
+
+        async def operation(db: Session) -> None:
+            now = int(await db.value(_NOW))
+            due = now + _in_ms(next_in)
+            written = orjson.dumps({"at": now, "holds_until": due + _OVERDUE, **told})
+            await meta.write(db, "sample", written)
+            await meta.write_number(db, "sample_due", due)
+
+        await self._line.submit(operation)
+
+    async def note_work(self, numbers: Mapping[str, float]) -> None:
+        key = f"work {self._node}"
+
+        async def operation(db: Session) -> None:
+            now = int(await db.value(_NOW))
+            found = await db.value("SELECT value FROM meta WHERE key = $1", key)
+            before = orjson.loads(found)["now"] if found else None
+            if before is None or not 0 <= now - before["at"] < _in_ms(EVERY):
+                told = {"now": {"at": now, "numbers": numbers}, "before": before}
+                await meta.write(db, key, orjson.dumps(told))
+
+        await self._line.submit(operation)
+
+
+class PostgresSamplesView:
+    """`relayd.ports.samples.SamplesView` on PostgreSQL."""
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+
+    def latest(self) -> Sampled | None:
+        return self._questions.ask(_latest)
+
+    def at_work(self) -> Sequence[AtWork]:
+        return self._questions.ask(_at_work)
+
+
+async def _latest(db: Session) -> Sampled | None:
+    found = await db.fetch(f"SELECT value, {SERVER_CLOCK} FROM meta WHERE key = 'sample'")  # noqa: S608 -- constants
+    if not found:
+        return None
+    told = orjson.loads(found[0][0])
+    if not told["at"] <= found[0][1] < told["holds_until"]:
+        return None
+    counts = told["counts"]
+    return Sampled(
+        at=from_ms(told["at"]),
+        node=told["node"],
+        counts=Counts(
+            by_status={Status(name): number for name, number in counts["by_status"].items()},
+            paused=counts["paused"],
+            pause_rules=await pause_rows.read(db),
+            by_destination=counts["by_destination"],
+            oldest={name: from_ms(at) for name, at in counts["oldest"].items()},
+            paused_until={name: from_ms(at) for name, at in counts["paused_until"].items()},
+            paused_for=counts["paused_for"],
+        ),
+        metrics=[
+            Metric(name, tuple([(label, text) for label, text in labels]), value)
+            for name, labels, value in told["metrics"]
+        ],
+    )
+
+
+async def _at_work(db: Session) -> Sequence[AtWork]:
+    leased: dict[str, int] = dict(await db.fetch(_LEASED))
+    noted = {name: orjson.loads(value) for name, value in await db.fetch(_WORK)}
+    return [
+        AtWork(
+            node=each,
+            destinations=leased.get(each.name, 0),
+            now=_work(noted.get(each.name, {}).get("now")),
+            before=_work(noted.get(each.name, {}).get("before")),
+        )
+        for each in await nodes.all_of(db)
+    ]
+
+
+def _work(told: Mapping[str, Any] | None) -> Work | None:
+    return None if told is None else Work(from_ms(told["at"]), told["numbers"])
+
+
+def _counts_written(counts: Counts) -> Mapping[str, object]:
+    named = {name for name, _ in counts.most_queued(_NAMED)}
+    if counts.oldest:
+        named.add(min(counts.oldest, key=lambda name: counts.oldest[name]))
+
+    def few(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in values.items() if name in named}
+
+    return {
+        "by_status": {status.value: number for status, number in counts.by_status.items()},
+        "paused": counts.paused,
+        "by_destination": few(counts.by_destination),
+        "oldest": {name: to_ms(at) for name, at in few(counts.oldest).items()},
+        "paused_until": {name: to_ms(at) for name, at in few(counts.paused_until).items()},
+        "paused_for": few(counts.paused_for),
+    }
+
+
+def _in_ms(duration: timedelta) -> int:
+    return duration // timedelta(milliseconds=1)

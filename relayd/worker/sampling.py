@@ -1,0 +1,88 @@
+"""What the workers of machines that share a queue note in it, every 15 seconds: one counts the queue for all, and each machine tells its own numbers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from datetime import timedelta
+
+import structlog
+
+from relayd.answers.overview import FLOWS, Reading
+from relayd.errors import StoreBroken, StoreError
+from relayd.metrics.families import Sample
+from relayd.metrics.figures import count
+from relayd.ports.outward import Clock
+from relayd.ports.samples import EVERY, Samples
+from relayd.ports.view import Counts, Metric, QueueView
+
+_LOOKED = 5.0  # seconds between two looks at whose turn it is
+_LEASE = timedelta(minutes=2)  # for one count; who died in it is waited for so long
+_REST, _AT_MOST = 10, timedelta(minutes=5)  # times as long as a count took, until the next one
+
+log = structlog.get_logger()
+
+
+async def keep_sampling(
+    samples: Samples,
+    *,
+    worker: int,
+    open_view: Callable[[], QueueView],
+    clock: Clock,
+    counters: Callable[[], Iterable[Sample]],
+) -> None:
+    """Look whose turn it is, each worker at another time."""
+    while True:
+        try:
+            await samples.note_work(numbers_of(counters()))
+            await count_for_all(samples, open_view=open_view, clock=clock)
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            log.warning("sample_failed", fault="local", reason=str(error))
+        await asyncio.sleep(_LOOKED + worker % 8 / 3)
+
+
+async def count_for_all(
+    samples: Samples, *, open_view: Callable[[], QueueView], clock: Clock
+) -> bool:
+    """Count the queue if it is our turn; tell whether it was. Raises StoreError.
+
+    In a thread, and on a connection of its own: a long queue takes seconds.
+    """
+    if not await samples.take_turn(_LEASE):
+        return False
+
+    def read() -> tuple[Counts, Sequence[Metric]]:
+        with closing(open_view()) as view:
+            return count(view, clock.now())
+
+    began = time.monotonic()
+    counts, metrics = await asyncio.to_thread(read)
+    took = timedelta(seconds=time.monotonic() - began)
+    next_in = min(max(EVERY - took, _REST * took), _AT_MOST)
+    await samples.note_queue(counts, metrics, next_in=next_in)
+    return True
+
+
+def numbers_of(samples: Iterable[Sample]) -> Mapping[str, float]:
+    """Return what `relayd top --all` shows of one machine: its flows, and what is open."""
+    reading = Reading(
+        at=0.0,
+        metrics=[
+            Metric(
+                each.family.name,
+                tuple(zip(each.family.labels, each.labels, strict=True)),
+                each.value,
+            )
+            for each in samples
+            if not each.suffix
+        ],
+    )
+    return {
+        **{name: reading.flow(name) for name in FLOWS},
+        "workers": reading.total("relayd_workers"),
+        "clients": reading.total("relayd_connections", direction="in"),
+        "servers": reading.total("relayd_connections", direction="out"),
+        "paused_workers": reading.total("relayd_deliveries_paused"),
+    }
