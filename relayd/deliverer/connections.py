@@ -88,6 +88,11 @@ class Share:
         self._held = 0
 
     @property
+    def held(self) -> int:
+        """How many it has."""
+        return self._held
+
+    @property
     def gives_way(self) -> bool:
         """Tell whether it has several while somebody waits."""
         return self._held > 1 and self._connections.are_short

@@ -25,6 +25,7 @@ LEASE_FOR = timedelta(seconds=60)
 POLL = 1.0
 """Seconds between looks at the store; wake-ups are hints only. A second is no delay for mail."""
 _RENEWALS = 3  # in the time of a lease: one may fail, and one be late
+_JOINS_BY = 5.0  # seconds between renewals of a worker that the others do not count yet
 _SURE = 2 / 3  # of that time a lease is ours without asking; two renewals are due by then
 _WORDS = 500  # characters of why a destination is paused: some hosts with a reply each
 
@@ -37,6 +38,7 @@ class Leases:
     def __init__(self, store: QueueStore, worker: WorkerNumber, clock: Clock) -> None:
         self.queues: dict[str, DestinationQueue] = {}  # by destination; the scheduler fills it
         self.is_stopping = False
+        self.is_counted = True  # has a part of the limits; the scheduler writes it
         self._store = store
         self._worker = worker
         self._clock = clock
@@ -61,9 +63,11 @@ class Leases:
 
     async def renew(self, on_freed: Callable[[], None]) -> None:
         """Renew until cancelled, and free what others held too long; then call `on_freed`."""
-        done = self._clock.monotonic()
+        done, is_first = self._clock.monotonic(), True
         while True:
-            await asyncio.sleep(LEASE_FOR.total_seconds() / _RENEWALS)
+            if self.is_counted or not is_first:
+                await asyncio.sleep(self._pause)
+            is_first = False
             try:
                 await self._extend()
                 before, done = done, self._clock.monotonic()
@@ -77,6 +81,11 @@ class Leases:
                 continue
             if freed:
                 on_freed()
+
+    @property
+    def _pause(self) -> float:
+        """Return the seconds until the next renewal."""
+        return LEASE_FOR.total_seconds() / _RENEWALS if self.is_counted else _JOINS_BY
 
     async def _extend(self) -> None:
         """Renew the leases of all queues, and close the queues whose lease is lost."""

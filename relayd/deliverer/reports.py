@@ -25,6 +25,7 @@ from relayd.mail.reply import Reply
 from relayd.mail.signing import Signer
 from relayd.mail.words import BounceClass, Category, Fault
 from relayd.policy.delivery.route import RouteRules
+from relayd.policy.delivery.shares import Part, share_of
 from relayd.policy.dsn import (
     USUAL_LIMITS,
     Action,
@@ -80,10 +81,10 @@ class Reporter:
         self._unmailed: Counter[tuple[str, str]] = Counter()
         self._lock = threading.Lock()  # of both
 
-    def divide_by(self, workers: int) -> None:
-        """Mail an equal share of what so many workers may."""
+    def divide_by(self, part: Part) -> None:
+        """Mail no more than a part of what all workers may."""
         with self._lock:
-            self._budget.limit(_share_of(USUAL_LIMITS, workers))
+            self._budget.limit(_share_of(USUAL_LIMITS, part))
 
     def report(
         self,
@@ -217,13 +218,13 @@ class Reporter:
         )
 
 
-def _share_of(limits: DsnLimits, workers: int) -> DsnLimits:
-    """Return what one of so many workers may mail."""
+def _share_of(limits: DsnLimits, part: Part) -> DsnLimits:
+    """Return what one worker may mail: one at least, so that a sender hears of more than a hundred workers, too."""
     return DsnLimits(
-        per_box=max(1, limits.per_box // workers),
-        per_domain=max(1, limits.per_domain // workers),
-        per_client=max(1, limits.per_client // workers),
-        in_total=max(1, limits.in_total // workers),
+        per_box=max(1, share_of(limits.per_box, part)),
+        per_domain=max(1, share_of(limits.per_domain, part)),
+        per_client=max(1, share_of(limits.per_client, part)),
+        in_total=max(1, share_of(limits.in_total, part)),
         window=limits.window,
     )
 

@@ -20,6 +20,7 @@ from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.site_news import SiteNews
 from relayd.errors import StoreBroken, StoreError
 from relayd.policy.delivery.admission import WINDOW, Admission, Load, Who
+from relayd.policy.delivery.shares import Part
 from relayd.policy.seldom import Seldom
 from relayd.policy.stopping import RECORD_WITHIN
 from relayd.ports.queue import Lease, Work
@@ -65,12 +66,24 @@ class Scheduler:
 
     def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
         """Tell whether more may be leased: a new message of that size for those destinations."""
-        if self._leases.is_stopping or not self._admission.has_room(self._load, octets):
+        if not self._may_lease or not self._admission.has_room(self._load, octets):
             return False
         for destination in destinations:  # noqa: SIM110 -- for each new message: no generator
             if self._is_full(destination):
                 return False
         return True
+
+    def divide_by(self, part: Part) -> None:
+        """Lease nothing without a part of the limits: the others, who have theirs, deliver the mail meanwhile."""
+        self._leases.is_counted = part.is_counted
+        if not part.is_counted:
+            for queue in tuple(self._queues.values()):
+                queue.close()
+        self._wake.set()
+
+    @property
+    def _may_lease(self) -> bool:
+        return self._leases.is_counted and not self._leases.is_stopping
 
     def _is_full(self, destination: str) -> bool:
         """Tell whether the destination may have no more work for now."""
@@ -112,7 +125,7 @@ class Scheduler:
             queue = self._queues[destination] = self._open(work.lease)
             if tracing.is_on:
                 tracing.about_destination("lease_taken", work.lease)
-        if self._leases.is_stopping:
+        if not self._may_lease:
             queue.close()  # a claim or a commit that was under way brought it: hand it back
         if not queue.is_verified:
             queue.probing += 1
@@ -186,7 +199,7 @@ class Scheduler:
         """Claim what there is room for, put it in the queues; return how many recipients came."""
         self._left_out = None
         quota = self._admission.quota(self._load)
-        if quota is None or self._leases.is_stopping:
+        if quota is None or not self._may_lease:
             return 0
         full = self._full()
         work = await self._leases.claim(quota, but=full, only=self._only(quota.who))

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from relayd.policy.delivery.shares import Part
+
 
 class Membership(Protocol):
-    """How many workers share each limit; the number may change while they run."""
+    """How many workers share each limit, and which of them this one is; that may change while they run."""
 
-    def watch(self, on_change: Callable[[int], None]) -> None:
-        """Call `on_change` with the number, this worker included: at once, and with each change."""
+    def watch(self, on_change: Callable[[Part], None]) -> None:
+        """Call `on_change` with the part of this worker: at once, and with each change."""
         ...
 
 
@@ -18,6 +20,7 @@ class Others(NamedTuple):
     """The workers of other machines, as the store last saw them."""
 
     workers: int  # that are alive
+    before: int  # those of them on machines that come ahead of this one
     know_us: bool  # each has counted this worker by now
 
 

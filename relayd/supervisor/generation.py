@@ -69,12 +69,12 @@ class Generation:
         """When the next worker is to be started, by the monotonic clock; None if none is missing."""
         return min((place.due_at for place in self._places if place.worker is None), default=None)
 
-    def fill(self, now: float, start: Callable[[], Worker]) -> None:
-        """Start the workers that are due."""
-        for place in self._places:
+    def fill(self, now: float, start: Callable[[int], Worker]) -> None:
+        """Start the workers that are due, each in its place."""
+        for number, place in enumerate(self._places):
             if place.worker is None and place.due_at <= now:
                 try:
-                    place.worker = start()
+                    place.worker = start(number)
                 except OSError as error:
                     log.error("worker_not_started", error=str(error))  # noqa: TRY400 - no bug of ours
                     self._wait(place, now)

@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -263,9 +264,9 @@ class Supervisor:
     def _fill(self, now: float, signals: Signals) -> None:
         for generation in self._generations():
             if generation.exit_code is None:
-                generation.fill(now, lambda: self._start(generation, signals))  # noqa: B023 - called at once
+                generation.fill(now, partial(self._start, generation, signals))
 
-    def _start(self, generation: Generation, signals: Signals) -> Worker:
+    def _start(self, generation: Generation, signals: Signals, place: int) -> Worker:
         def close() -> None:
             signals.forget()
             for worker in self._workers():
@@ -277,7 +278,11 @@ class Supervisor:
 
         taken = {worker.name for worker in self._workers()}
         return self._starter.start(
-            generation.settings, taken=taken, others_serve=generation is self._next, close=close
+            generation.settings,
+            place=place,
+            taken=taken,
+            others_serve=generation is self._next,
+            close=close,
         )
 
     def _retire(self, generation: Generation, now: float, *, for_others: bool = False) -> None:

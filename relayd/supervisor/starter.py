@@ -48,12 +48,14 @@ class Starter:
         self,
         settings: Settings,
         *,
+        place: int,
         taken: Collection[str],
         others_serve: bool,
         close: Callable[[], None],
     ) -> Worker:
         """Start a worker under a name that is not `taken`; in the child, `close` what it is not to have.
 
+        `place` is its own among the workers under the same settings, from 0.
         `others_serve`: workers with older settings do, until this one is ready.
         Raises OSError if there is no room for another process.
         """
@@ -65,6 +67,7 @@ class Starter:
             inherited = Inherited(
                 boot=self._boot,
                 name=name,
+                place=place,
                 listeners=(
                     *self._addresses.listeners(settings),
                     self._addresses.console(settings),

@@ -17,6 +17,7 @@ class Inherited:
 
     boot: str  # the same for all workers of one supervisor, and for no other
     name: str  # "1", "2", ...: no two live workers share one
+    place: int  # among the workers under the same settings, from 0
     listeners: tuple[tuple[ListenerSettings, socket.socket], ...]
     control: socket.socket
     metrics: tuple[socket.socket, ...]  # none: nobody is to scrape

@@ -30,7 +30,7 @@ from relayd.mail.pause import PauseRule
 from relayd.metrics.counters import Counters
 from relayd.metrics.server import serve_metrics
 from relayd.policy.delivery import route
-from relayd.policy.delivery.throttle import slots_of
+from relayd.policy.delivery.shares import slots_of
 from relayd.policy.pausing import Pausing
 from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
 from relayd.ports.membership import Cluster
@@ -92,7 +92,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         tracing.add(DebugLog())
     clock = SystemClock()
     is_near = is_file(settings.store.url)
-    shared = SharedMembership(settings.workers)
+    shared = SharedMembership(settings.workers, inherited.place)
     slots = {  # a worker takes one of each, and who is alive on other machines changes
         route.key_of(route.ViaSmarthost(name)): slots_of(each.connections, settings.workers)
         if is_near
@@ -135,7 +135,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 Pausing(inherited.pausing, read=partial(_pause_rules, view)),
                 signer_of(settings.dkim),
                 Asking(is_near=is_near),
-                DaemonMembership(settings.workers) if is_near else shared,
+                DaemonMembership(settings.workers, inherited.place) if is_near else shared,
             ),
             counters,
         )

@@ -3,9 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from relayd.policy.delivery.shares import NOTHING, Part
 from relayd.ports.membership import Others
-
-_STRANGER = 1000  # as many workers leave one connection to each
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,32 +16,40 @@ class DaemonMembership:
     """
 
     workers: int
+    place: int = 0  # of this one among them, from 0
 
-    def watch(self, on_change: Callable[[int], None]) -> None:
-        on_change(self.workers)
+    def watch(self, on_change: Callable[[Part], None]) -> None:
+        on_change(Part(self.place, self.workers))
 
 
 class SharedMembership:
     """`relayd.ports.membership.Membership` of machines that share a store, which tells who else is alive.
 
-    Invariant: what all may use together is never above the limit, but for what was open when a share got smaller.
-    So who joins uses next to nothing until all the others have counted it. Who dies keeps its share until its leases
-    end. Of this machine all workers of the settings count, as in `DaemonMembership`.
+    Invariant: who has a part of the limits is counted by all others that have one. So all parts together are never
+    above a limit, but for what was open when a part got smaller. Who joins has none until all the others have counted
+    it, and what they had open had some time to end. Who dies keeps its part until its leases end. Of this machine all
+    workers of the settings count, as in `DaemonMembership`.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, place: int = 0) -> None:
         self._own = workers
-        self._number = workers
-        self._watching: list[Callable[[int], None]] = []
+        self._place = place
+        self._part = NOTHING
+        self._were_told = False  # all others have counted this one: they know from then on
+        self._watching: list[Callable[[Part], None]] = []
 
-    def watch(self, on_change: Callable[[int], None]) -> None:
+    def watch(self, on_change: Callable[[Part], None]) -> None:
         self._watching.append(on_change)
-        on_change(self._number)
+        on_change(self._part)
 
     def tell(self, others: Others) -> None:
         """Take over what the store says."""
-        number = self._own + others.workers if others.know_us else _STRANGER
-        if number != self._number:
-            self._number = number
+        is_counted = others.know_us and (self._were_told or not others.workers)
+        self._were_told = others.know_us
+        part = NOTHING
+        if is_counted:
+            part = Part(others.before + self._place, self._own + others.workers)
+        if part != self._part:
+            self._part = part
             for on_change in self._watching:
-                on_change(number)
+                on_change(part)

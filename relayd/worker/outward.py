@@ -122,8 +122,6 @@ async def deliver(
         give_up_after=settings.retry.give_up_after,
         signer=parts.signer,
     )
-    for shares in (sites, mx.warm_ups, router, reporter):
-        parts.membership.watch(shares.divide_by)
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
     results = ResultStore(parts.store)
@@ -165,6 +163,8 @@ async def deliver(
         # Who sends nothing directly has no use for what sites say, and need not ask each second.
         news=news if settings.routes.may_be_direct else None,
     )
+    for shares in (sites, mx.warm_ups, router, reporter, scheduler):
+        parts.membership.watch(shares.divide_by)
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(
         transport,

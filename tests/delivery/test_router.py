@@ -21,6 +21,7 @@ from relayd.policy.delivery.route import (
     ViaHost,
     ViaMx,
 )
+from relayd.policy.delivery.shares import Part, share_of
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.worker.membership import DaemonMembership
@@ -256,14 +257,16 @@ async def test_how_many_connections_a_worker_may_use() -> None:
             mx=direct.parts,
             permits=direct.post.store.permits,
         )
-        router.divide_by(3)
         found = []
-        for key in (SMARTHOST, "host:h:25"):
-            hop = router.next_hop(key)
-            for _ in range(20):
-                hop.answered()
-            found.append(hop.allowed)
-        assert found == [2, 7]
+        for rank in range(3):
+            router.divide_by(Part(rank, 3))
+            for key in (SMARTHOST, "host:h:25"):
+                hop = router.next_hop(key)
+                for _ in range(20):
+                    hop.answered()
+                found.append(hop.allowed)
+        assert smarthost._settings.connections == 4  # type: ignore[attr-defined]
+        assert found == [2, 7, 1, 7, 1, 7]
 
 
 async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> None:
@@ -293,7 +296,7 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
             membership.change(workers)
             hop.answered()
             site.slots.answered()
-            assert hop.allowed == -(-all_of_it // workers)
+            assert hop.allowed == share_of(all_of_it, Part(0, workers))
             found.append((site.slots.allowed, site.slots.is_crowded))
         assert found == [(6, False), (2, True), (3, False)]
         assert direct.parts.sites.of("new.test").slots.allowed == 1
@@ -312,6 +315,6 @@ async def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
 
 
 def test_the_membership_of_one_daemon_is_that_of_its_settings() -> None:
-    told: list[int] = []
-    DaemonMembership(3).watch(told.append)
-    assert told == [3]
+    told: list[Part] = []
+    DaemonMembership(3, 1).watch(told.append)
+    assert told == [Part(1, 3)]

@@ -28,6 +28,7 @@ from relayd.policy.delivery.admission import (
     WINDOW_OCTETS,
 )
 from relayd.policy.delivery.route import RouteFacts
+from relayd.policy.delivery.shares import ALONE, NOTHING
 from relayd.ports.outward import SessionFailed
 from relayd.ports.view import Status
 from relayd.settings import HostPort
@@ -601,3 +602,46 @@ async def test_a_worker_that_slept_lets_the_others_renew_first() -> None:
         assert list(lost) == []
         assert not any(row.possible_duplicate for row in post.rows())
         assert server.messages == []
+
+
+# --- a part of the limits
+
+
+async def test_who_has_no_part_of_the_limits_leases_nothing() -> None:
+    """The other workers have theirs, and deliver the mail; what it had leased goes back uncounted."""
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn(Wait(gate, "250 ok"), "250 ok")}
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        under_way = await post.submit(a_message("a@x.test"), leased=True)
+        await server.received(1)
+        waiting = await post.submit(a_message("b@x.test"), leased=True)
+        post.scheduler.divide_by(NOTHING)
+        assert not post.scheduler.has_room(1)
+        gate.set()
+        await post.settled(under_way)
+        await post.quiet()
+        new = await post.submit(a_message("c@x.test"), leased=True)
+        assert [post.row(each).status for each in (waiting, new)] == [Status.QUEUED] * 2
+        assert not post.leased()
+        post.scheduler.divide_by(ALONE)
+        await post.settled()
+        assert {post.row(each).attempts for each in (under_way, waiting, new)} == {1}
+
+
+async def test_idle_connections_leave_when_the_part_gets_smaller() -> None:
+    """The one who joins uses its own at once."""
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn("250 ok", *[Wait(gate, "250 ok")] * 4, "250 ok")}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=4) as post:
+        await post.submit(a_message("a@x.test"))
+        await post.settled()
+        for number in range(4):
+            await post.submit(a_message(f"u{number}@x.test"))
+        await eventually(lambda: server.connections >= 3)
+        gate.set()
+        await post.settled()
+        hop = post.scheduler._next_hop(SMARTHOST)
+        assert isinstance(hop, Smarthost)
+        await eventually(lambda: len(hop._resting) == hop._share.held >= 3)
+        hop.limit(1)
+        await eventually(lambda: hop._share.held == 1)

@@ -16,6 +16,7 @@ from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
 from relayd.mail.operator import Action as Act
 from relayd.policy.delivery import throttle
 from relayd.policy.delivery.admission import SLOW_WINDOW
+from relayd.policy.delivery.shares import Part
 from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, FINE, Direct, Script, a_direct_post, mx
@@ -420,3 +421,21 @@ async def test_a_hop_says_how_long_to_wait() -> None:
         with pytest.raises(NotYet) as soon:
             await hop.connect()
         assert soon.value.until == direct.post.clock.now() + timedelta(seconds=30)
+
+
+async def test_idle_connections_leave_when_the_part_gets_smaller() -> None:
+    """The one who joins uses its own at once; those in use end with the message they carry."""
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn("250 ok", *[Wait(gate, "250 ok")] * 3, "250 ok")}
+    async with a_direct_post(SHARED, {A1: script}, connections_per_destination=4) as direct:
+        await direct.send("first@x.test")
+        await direct.post.settled()
+        for number in range(3):
+            await direct.send(f"u{number}@x.test")
+        site = next(iter(direct.parts.sites._sites.values()))
+        await eventually(lambda: site.share.held >= 2)
+        gate.set()
+        await direct.post.settled()
+        await eventually(lambda: len(site.idle) == site.share.held >= 2)
+        direct.parts.sites.divide_by(Part(3, 4))
+        await eventually(lambda: len(site.idle) == site.share.held == 1)

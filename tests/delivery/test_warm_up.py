@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer.nexthop.warm_ups import WarmUps
 from relayd.policy.delivery.route import RouteRules
+from relayd.policy.delivery.shares import Part
 from relayd.policy.delivery.source import Source, pool_named
 from relayd.ports.view import Status
 from tests.support.clock import START, FakeClock
@@ -74,7 +75,7 @@ async def test_before_its_day_an_address_is_not_used() -> None:
 def test_turns_that_are_over_are_dropped() -> None:
     clock = FakeClock()
     warm_ups = WarmUps({NEW: date(2026, 3, 1)}, clock=clock)
-    warm_ups.divide_by(2)
+    warm_ups.divide_by(Part(1, 2))
     for number in range(10_000):
         warm_ups.take(f"{number}.test", NEW)
     assert warm_ups.wait("1.test", NEW) == 2 * 86400 / 50 - 60

@@ -81,17 +81,62 @@ async def test_all_know_how_many_they_are(
     """Who joins is known to the others with their next renewals, and knows that then with its own."""
     one, two = machine("one"), machine("two")
     await one.begin()
-    assert one.others == [Others(0, know_us=True)]
-    clock.advance(timedelta(seconds=1))
+    assert one.others == [Others(0, 0, know_us=True)]
     await two.begin()
-    assert two.others == [Others(1, know_us=False)]
-    assert await two.renew() == Others(1, know_us=False)
-    assert await one.renew() == Others(1, know_us=True)
-    assert await two.renew() == Others(1, know_us=True)
+    assert two.others == [Others(1, 1, know_us=False)]
+    clock.advance(timedelta(seconds=1))
+    assert await two.renew() == Others(1, 1, know_us=False)
+    clock.advance(timedelta(seconds=1))
+    assert await two.renew() == Others(1, 1, know_us=False)
+    assert await one.renew() == Others(1, 0, know_us=True)
+    assert await two.renew() == Others(1, 1, know_us=True)
     clock.advance(timedelta(seconds=50))
     await two.renew()
     clock.advance(timedelta(seconds=11))
-    assert await two.renew() == Others(0, know_us=True), "the other one is silent"
+    assert await two.renew() == Others(0, 0, know_us=True), "the other one is silent"
+
+
+async def test_who_was_silent_for_the_time_of_a_lease_joins_anew(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """The others have divided its part by then. They count it with their next renewals, not with those before."""
+    one, two = machine("one"), machine("two")
+    for each in (one, two):
+        await each.begin()
+    for each in (one, two, one, two):
+        await each.renew()
+    clock.advance(timedelta(seconds=59))
+    await one.renew()
+    clock.advance(timedelta(seconds=1))
+    assert await two.renew() == Others(1, 1, know_us=False)
+    assert await one.renew() == Others(1, 0, know_us=True)
+    clock.advance(timedelta(seconds=1))
+    assert await two.renew() == Others(1, 1, know_us=False), "it may not have been committed then"
+    clock.advance(timedelta(seconds=1))
+    await one.renew()
+    assert await two.renew() == Others(1, 1, know_us=True)
+
+
+async def test_after_an_outage_of_all_nobody_takes_the_others_for_dead(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """They could not renew: the first that comes back waits for the others."""
+    one, two = machine("one"), machine("two")
+    for each in (one, two):
+        await each.begin()
+    for each in (one, two, one, two):
+        await each.renew()
+    clock.advance(timedelta(seconds=90))
+    for each in (one, two):
+        each.store._reach.missed("away")
+        each.store._reach.found()
+    assert await one.renew() == Others(1, 0, know_us=False)
+    assert await two.renew() == Others(1, 1, know_us=False)
+    clock.advance(timedelta(seconds=5))
+    await one.renew()
+    await two.renew()
+    assert await one.renew() == Others(1, 0, know_us=True)
+    assert await two.renew() == Others(1, 1, know_us=True)
 
 
 async def test_two_machines_have_two_names(
@@ -151,7 +196,7 @@ async def test_nobody_is_forgotten_for_an_outage_of_all(
     two.store._reach.found()
     await two.renew()
     await two.store.reap()
-    assert await one.renew() == Others(1, know_us=True)
+    assert await one.renew() == Others(1, 0, know_us=False), "it was silent: it joins anew"
 
 
 async def test_renewals_do_not_wait_behind_long_work(machine: Callable[[str], Machine]) -> None:

@@ -1,23 +1,38 @@
 """Who shares the limits where machines share a store: never more than the limit together."""
 
+from relayd.policy.delivery.shares import NOTHING, Part
 from relayd.ports.membership import Others
 from relayd.worker.membership import SharedMembership
 
 
-def test_the_number_follows_who_is_alive() -> None:
-    told: list[int] = []
-    shared = SharedMembership(4)
+def test_the_part_follows_who_is_alive() -> None:
+    told: list[Part] = []
+    shared = SharedMembership(4, 1)
     shared.watch(told.append)
-    shared.tell(Others(8, know_us=True))
-    shared.tell(Others(8, know_us=True))
-    shared.tell(Others(4, know_us=True))
-    assert told == [4, 12, 8]
+    shared.tell(Others(0, 0, know_us=True))
+    shared.tell(Others(8, 3, know_us=True))
+    shared.tell(Others(8, 3, know_us=True))
+    shared.tell(Others(4, 0, know_us=True))
+    assert told == [NOTHING, Part(1, 4), Part(4, 12), Part(1, 8)]
 
 
-def test_who_joins_uses_next_to_nothing_until_the_others_know() -> None:
-    told: list[int] = []
+def test_who_joins_has_nothing_until_the_others_know_and_had_time() -> None:
+    """They end what they had open meanwhile: so it counts from the second time on."""
+    told: list[Part] = []
     shared = SharedMembership(4)
-    shared.tell(Others(8, know_us=False))
+    shared.tell(Others(8, 8, know_us=False))
     shared.watch(told.append)
-    shared.tell(Others(8, know_us=True))
-    assert told == [1000, 12]
+    shared.tell(Others(8, 8, know_us=True))
+    assert told == [NOTHING]
+    shared.tell(Others(8, 8, know_us=True))
+    assert told == [NOTHING, Part(8, 12)]
+
+
+def test_who_was_silent_for_long_joins_anew() -> None:
+    told: list[Part] = []
+    shared = SharedMembership(1)
+    shared.tell(Others(0, 0, know_us=True))
+    shared.watch(told.append)
+    for know_us in (False, True, True):
+        shared.tell(Others(1, 0, know_us=know_us))
+    assert told == [Part(0, 1), NOTHING, Part(0, 2)]

@@ -39,7 +39,7 @@ def die(
     generation: Generation, exit_code: int, now: float, *, lived: float, ready: bool = True
 ) -> float:
     """Let one worker start and die; return how long its place stays empty."""
-    generation.fill(math.inf, lambda: dead_worker(exit_code, started_at=now - lived, ready=ready))
+    generation.fill(math.inf, lambda _: dead_worker(exit_code, started_at=now - lived, ready=ready))
     assert generation.reap(now)
     assert generation.due_at is not None
     return generation.due_at - now
@@ -54,9 +54,9 @@ def test_the_wait_doubles_with_early_deaths_and_starts_over(generation: Generati
 
 def test_a_worker_is_started_when_it_is_due_and_not_before(generation: Generation) -> None:
     wait = die(generation, 1, 100.0, lived=0)
-    generation.fill(100.0 + wait / 2, lambda: dead_worker(0, started_at=100.0))
+    generation.fill(100.0 + wait / 2, lambda _: dead_worker(0, started_at=100.0))
     assert generation.workers == []
-    generation.fill(100.0 + wait, lambda: dead_worker(0, started_at=100.0))
+    generation.fill(100.0 + wait, lambda _: dead_worker(0, started_at=100.0))
     assert len(generation.workers) == 1
     assert generation.due_at is None
     assert generation.ready
@@ -91,7 +91,7 @@ def test_a_ready_worker_ends_the_row(generation: Generation) -> None:
 
 
 def test_no_room_for_a_process_is_tried_again_later(generation: Generation) -> None:
-    def refuse() -> Worker:
+    def refuse(_: int) -> Worker:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     generation.fill(100.0, refuse)

@@ -146,7 +146,7 @@ class MxHop:
             return False
         use = self._uses.get(id(session.connection))
         site = None if use is None else use.site
-        gives_way = site is not None and site.share.gives_way
+        gives_way = site is not None and (site.share.gives_way or site.slots.is_crowded)
         return not self.is_limited and not gives_way and _is_fresh(session.connection)
 
     def rest(self, leave: Leave) -> None:

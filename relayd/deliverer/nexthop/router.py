@@ -17,7 +17,7 @@ from relayd.policy.delivery.route import (
     mx_domain_of,
     smarthost_of,
 )
-from relayd.policy.delivery.throttle import connections_of, slots_of
+from relayd.policy.delivery.shares import Part, share_of
 from relayd.ports.outward import Clock, Transport
 from relayd.ports.permits import Permits
 from relayd.settings import SmarthostSettings
@@ -48,11 +48,13 @@ class Router:
             for name, each in smarthosts.items()
         }
 
-    def divide_by(self, workers: int) -> None:
-        """Use an equal share of each smarthost's connections, of which so many workers use all."""
+    def divide_by(self, part: Part) -> None:
+        """Use no more than a part of each smarthost's connections.
+
+        Where there are more workers than connections, those that have a slot in the store have one each.
+        """
         for name, smarthost in self._smarthosts.items():
-            connections = self._settings[name].connections
-            smarthost.limit(connections_of(connections, slots_of(connections, workers)))
+            smarthost.limit(max(1, share_of(self._settings[name].connections, part)))
 
     def next_hop(self, destination: str) -> NextHop:
         """Return where the mail of `destination` goes.

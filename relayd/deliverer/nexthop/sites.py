@@ -15,7 +15,8 @@ from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.search import DeadHosts
-from relayd.policy.delivery.throttle import SlowStart, Throttle, connections_of, share_of
+from relayd.policy.delivery.shares import Part, share_of
+from relayd.policy.delivery.throttle import SlowStart, Throttle
 from relayd.ports.outward import Clock, Connection
 
 _THROTTLES = 1000  # kept before those are dropped that are of no more use
@@ -147,12 +148,14 @@ class Sites:
         """Tell whether there is a limit on transactions."""
         return self._per_minute > 0
 
-    def divide_by(self, workers: int) -> None:
-        """Use an equal share of both limits, from now on, with so many workers."""
-        self._share = connections_of(self._per_site, workers)
-        self._rate = share_of(self._per_minute, workers)
+    def divide_by(self, part: Part) -> None:
+        """Use no more than a part of both limits, from now on; idle connections beyond it leave."""
+        self._share = max(1, share_of(self._per_site, part))
+        self._rate = max(1, share_of(self._per_minute, part))
         for site in tuple(self._sites.values()):
             site.slots.limit(self._share)
+            for idle in site.idle[: max(0, site.share.held - self._share)]:
+                self._leave(site, idle)
         for throttle in self._throttles.values():
             throttle.limit(self._rate)
 

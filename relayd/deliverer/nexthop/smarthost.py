@@ -40,6 +40,7 @@ class Smarthost:
         self._clock = clock
         self._dead_hosts = dead_hosts
         self._share = Share(slots)
+        self._resting: dict[Leave, None] = {}  # the longest first
 
     @property
     def is_limited(self) -> bool:
@@ -97,9 +98,11 @@ class Smarthost:
         return session.connection.is_usable and not is_used_up
 
     def rest(self, leave: Leave) -> None:
+        self._resting[leave] = None
         self._share.rest(leave)
 
     def resume(self, leave: Leave) -> None:
+        self._resting.pop(leave, None)
         self._share.resume(leave)
 
     async def give_back(self, session: Session) -> None:
@@ -125,8 +128,10 @@ class Smarthost:
         """Nothing: what concerns the account is seen where the mail is judged."""
 
     def limit(self, connections: int) -> None:
-        """Allow so many at most from now on; those beyond it end with the message they carry."""
+        """Allow so many at most from now on; those beyond it leave, or end with the message they carry."""
         self._slow_start = self._slow_start.limited(connections)
+        for leave in tuple(self._resting)[: max(0, self._share.held - connections)]:
+            leave()
 
     def answered(self) -> None:
         self._slow_start = self._slow_start.raised()

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from datetime import date
 
+from relayd.policy.delivery.shares import Part
 from relayd.policy.delivery.warm_up import seconds_between
 from relayd.ports.outward import Clock
 
@@ -24,9 +25,9 @@ class WarmUps:
         self._workers = 1
         self._next: dict[tuple[str, str], float] = {}  # monotonic, by site and address
 
-    def divide_by(self, workers: int) -> None:
-        """Use an equal share from now on, of so many workers."""
-        self._workers = workers
+    def divide_by(self, part: Part) -> None:
+        """Use an equal part from now on."""
+        self._workers = max(1, part.members)
 
     def is_warming(self, source: str) -> bool:
         """Tell whether an address has a pace of its own now."""

@@ -11,21 +11,6 @@ _LATE = 10.0  # seconds that a booked token is kept for one who does not come
 _FAR = 300.0  # seconds: nothing is booked beyond
 
 
-def share_of(limit: int, workers: int) -> int:
-    """Return what one worker may use of a limit on all: an equal share, at least 1. 0 is no limit."""
-    return max(1, limit // workers) if limit else 0
-
-
-def connections_of(limit: int, workers: int) -> int:
-    """Return how many of `limit` connections one worker may have: an equal share, rounded up."""
-    return -(-limit // workers)
-
-
-def slots_of(connections: int, workers: int) -> int:
-    """Return how many of the workers may send by a smarthost at once: each needs a connection."""
-    return min(connections, workers)
-
-
 @dataclass(frozen=True, slots=True)
 class SlowStart:
     """Connections that may be open at once: `allowed` by now, of `most`."""

@@ -13,6 +13,7 @@ from relayd.ports.queue import Lease
 from relayd.store.postgres import destinations
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import Session
+from relayd.store.postgres.members import Seen
 from relayd.store.postgres.moment import SERVER_CLOCK, Moment
 
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
@@ -42,6 +43,14 @@ _FREE_LOST = (
     "UPDATE queue q SET slot = NULL, epoch = NULL, next_attempt_at = $1,"
     " possible_duplicate = greatest(possible_duplicate, 1) WHERE q.slot > 0 AND {allowed} AND NOT EXISTS"
     " (SELECT 1 FROM slot s WHERE s.id = q.slot AND s.epoch = q.epoch AND s.worker IS NOT NULL) RETURNING destination"
+)
+
+
+# What it was before is not to be had from RETURNING alone.
+_ALIVE = (
+    f"UPDATE worker SET seen_at = {_AT}"  # noqa: S608 -- constants
+    " FROM (SELECT seen_at FROM worker WHERE number = $2 FOR UPDATE) AS was WHERE number = $2"
+    " RETURNING was.seen_at, worker.seen_at"
 )
 
 
@@ -129,8 +138,8 @@ async def abandon_ended(db: Session, *, at: Moment) -> int:
 
 async def extend(
     db: Session, held: Sequence[Lease], *, worker: int, at: Moment, lease_for: int
-) -> Sequence[Lease]:
-    """Renew leases of `worker`, and say that it lives; return those that it lost.
+) -> tuple[Sequence[Lease], Seen]:
+    """Renew leases of `worker`, and say that it lives; return those that it lost, and when it was seen.
 
     Raises StoreBroken for a worker that was away for so long that it was forgotten: its number may be another's.
     """
@@ -144,17 +153,13 @@ async def extend(
         [lease.epoch for lease in held],
         worker,
     )
-    is_known = await db.execute(
-        f"UPDATE worker SET seen_at = {_AT} WHERE number = $2",  # noqa: S608 -- constants
-        at.lease_at,
-        worker,
-    )
-    if not is_known:
+    seen = await db.fetch(_ALIVE, at.lease_at, worker)
+    if not seen:
         raise StoreBroken(
             f"worker {worker} was away for so long that the others forgot it: it has to start again"
         )
     renewed = {slot for (slot,) in kept}
-    return [lease for lease in held if lease.slot not in renewed]
+    return [lease for lease in held if lease.slot not in renewed], Seen(*seen[0])
 
 
 async def hand_back(db: Session, slot: int, *, now: int) -> None:

@@ -27,8 +27,8 @@ _ENTER = (
     " schema_to = excluded.schema_to, settings = excluded.settings, seen_at = excluded.seen_at"
 )
 _OTHERS = (
-    f"SELECT count(*), coalesce(bool_and(seen_at >= $3), true) FROM worker"  # noqa: S608 -- constants
-    f" WHERE node <> $2 AND seen_at > {_AT} - {ALIVE_FOR}"
+    "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
+    f" WHERE node <> $1 AND seen_at > $3::bigint - {ALIVE_FOR}"
 )
 _ALL = (
     f"SELECT name, version, settings, seen_at, seen_at > {SERVER_CLOCK} - {ALIVE_FOR},"  # noqa: S608 -- constants
@@ -80,13 +80,15 @@ async def seen(db: Session, worker: WorkerIdentity, *, at: Moment) -> None:
     )
 
 
-async def others(db: Session, worker: WorkerIdentity, *, since: int, at: Moment) -> Others:
-    """Return how many workers of other machines live, and whether each was seen since that instant.
+async def others(
+    db: Session, worker: WorkerIdentity, *, since: int | None, alive_at: int
+) -> Others:
+    """Return how many workers of other machines lived at an instant, and whether each was seen `since` another one.
 
-    Who was seen has counted the worker that came then.
+    Who was seen has counted the worker, if that was there for all to see by then; None: it was not yet.
     """
-    [(number, know)] = await db.fetch(_OTHERS, at.lease_at, worker.node, since)
-    return Others(number, know)
+    [(number, before, know)] = await db.fetch(_OTHERS, worker.node, since, alive_at)
+    return Others(number, before, know if since is not None else not number)
 
 
 async def forget(db: Session, *, at: Moment) -> None:

@@ -64,6 +64,7 @@ from relayd.store.postgres import (
 from relayd.store.postgres.age import Age
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import WRITES, Line, Session
+from relayd.store.postgres.members import Found, Members
 from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.outbox import PostgresOutbox
 from relayd.store.postgres.people import PostgresPeople
@@ -107,9 +108,8 @@ class PostgresStore:
         self._upgrading = upgrading
         self._leases_by = leases_by
         self._cluster = Cluster() if cluster is None else cluster
-        self._identity: WorkerIdentity | None = None  # once it is registered
+        self._members = Members()
         self._has_all_looks = True  # behind commits, at which destinations have something to do
-        self._since = 0  # by the clock of leases
         self._age = Age(clock, leases_by)
         self._reach, self._startup = Reach(clock.monotonic), Startup()
         self._arrivals = self._line(url, "enqueue")
@@ -189,7 +189,7 @@ class PostgresStore:
     async def register(self, worker: WorkerIdentity) -> Registration:
         now = self._clock.now()
 
-        async def operation(db: Session) -> tuple[Registration, int, Others]:
+        async def operation(db: Session) -> tuple[Registration, Others]:
             await schema.apply(db, self._upgrading)
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
@@ -199,11 +199,9 @@ class PostgresStore:
             await destinations.end_pauses(db, now=at.now)
             await destinations.recount(db)  # who died may have owed a second look
             registered = await workers.add(db, worker, at=now, moment=at)
-            since = await nodes.clock(db, at=at)
-            return registered, since, await nodes.others(db, worker, since=since, at=at)
+            return registered, await self._members.begin(db, worker, at=at)
 
-        registered, self._since, others = await self._lease.submit(operation)
-        self._identity = worker
+        registered, others = await self._lease.submit(operation)
         self.samples.join(worker.node)
         self._cluster.on_others(others)
         return registered
@@ -251,17 +249,14 @@ class PostgresStore:
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:
-        async def operation(db: Session) -> tuple[Sequence[Lease], Others | None]:
-            at = self._moment()
-            lost = await leases.extend(db, held, worker=worker, at=at, lease_for=_ms(lease_for))
-            if self._identity is None:
-                return lost, None
-            await nodes.seen(db, self._identity, at=at)
-            return lost, await nodes.others(db, self._identity, since=self._since, at=at)
+        async def operation(db: Session) -> tuple[Sequence[Lease], Found | None]:
+            at, term = self._moment(), _ms(lease_for)
+            lost, seen = await leases.extend(db, held, worker=worker, at=at, lease_for=term)
+            return lost, await self._members.look(db, seen, at=at)
 
-        lost, others = await self._renewal.submit(operation)
-        if others is not None:
-            self._cluster.on_others(others)
+        lost, found = await self._renewal.submit(operation)
+        if found is not None:
+            self._cluster.on_others(self._members.note(found))
         return lost
 
     def settle(

@@ -2,30 +2,10 @@
 
 from itertools import pairwise
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.delivery.throttle import (
-    TOKEN_WAIT,
-    SlowStart,
-    Throttle,
-    connections_of,
-    share_of,
-    slots_of,
-)
-
-
-@pytest.mark.parametrize(
-    ("limit", "workers", "share"),
-    [(0, 4, 0), (60, 1, 60), (60, 4, 15), (10, 4, 2), (1, 4, 1), (3, 4, 1)],
-)
-def test_workers_share_a_limit_equally_and_each_has_some(
-    limit: int, workers: int, share: int
-) -> None:
-    """Rounded down, so that together they keep it; no limit stays none."""
-    assert share_of(limit, workers) == share
-
+from relayd.policy.delivery.throttle import TOKEN_WAIT, SlowStart, Throttle
 
 # --- connections
 
@@ -125,21 +105,6 @@ def test_turns_are_never_closer_than_the_rate_allows(
     assert granted == sorted(granted)
     gaps = [after - before for before, after in pairwise(granted)]
     assert all(gap >= 60 / per_minute - 1e-6 for gap in gaps)
-
-
-@pytest.mark.parametrize(
-    ("limit", "workers", "expected"), [(7, 1, 7), (7, 3, 3), (2, 16, 1), (6, 3, 2)]
-)
-def test_each_worker_has_an_equal_share_of_connections(
-    limit: int, workers: int, expected: int
-) -> None:
-    assert connections_of(limit, workers) == expected
-
-
-def test_no_more_workers_send_by_a_smarthost_than_it_has_connections() -> None:
-    """So a limit of 2 holds with 8 workers: each of the two that may send has one."""
-    assert (slots_of(2, 8), slots_of(20, 8)) == (2, 8)
-    assert connections_of(2, slots_of(2, 8)) * slots_of(2, 8) == 2
 
 
 def test_a_limit_that_changes_keeps_what_was_learnt() -> None:

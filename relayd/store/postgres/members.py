@@ -1,0 +1,66 @@
+"""Who else is alive, as one worker learns it with each renewal, and whether they all know of it.
+
+A worker is known to those that were seen after it was there for all to see. It is not for as long as it says nothing
+for the time of a lease: the others have divided its part of the limits by then, so it joins anew.
+"""
+
+from dataclasses import dataclass
+
+from relayd.mail.ids import WorkerIdentity
+from relayd.ports.membership import Others
+from relayd.store.postgres import nodes
+from relayd.store.postgres.line import Session
+from relayd.store.postgres.moment import Moment
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A worker was seen, in milliseconds of the clock that leases end by."""
+
+    before: int  # when it was seen the last time
+    now: int
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one renewal found; it holds once that is committed."""
+
+    since: int | None
+    others: Others
+
+
+class Members:
+    """The others, as one worker sees them."""
+
+    def __init__(self) -> None:
+        self._worker: WorkerIdentity | None = None
+        self._since: int | None = None  # who was seen after that counts this worker
+
+    async def begin(self, db: Session, worker: WorkerIdentity, *, at: Moment) -> Others:
+        """Return who is there at its registration, which they cannot know of yet."""
+        now = await nodes.clock(db, at=at)
+        self._worker, self._since = worker, None
+        return await nodes.others(db, worker, since=None, alive_at=now)
+
+    async def look(self, db: Session, seen: Seen, *, at: Moment) -> Found | None:
+        """Say that the machine lives, and return who else does; None for a worker that did not register here.
+
+        Just after the store was away all count that were alive when this one saw them last: they could not renew.
+        """
+        if self._worker is None:
+            return None
+        await nodes.seen(db, self._worker, at=at)
+        since = seen.now if self._since is None else self._since
+        is_set = at.server_by is not None and seen.now > at.server_by
+        may_be_gone = at.may_take_over and not is_set
+        alive_at = seen.now if may_be_gone else min(seen.before, seen.now)
+        if seen.now - seen.before >= nodes.ALIVE_FOR:
+            others = await nodes.others(db, self._worker, since=None, alive_at=alive_at)
+            return Found(None, others)
+        others = await nodes.others(db, self._worker, since=since, alive_at=alive_at)
+        return Found(since, others)
+
+    def note(self, found: Found) -> Others:
+        """Go by what was found from now on."""
+        self._since = found.since
+        return found.others
