@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from relayd.ports.schema import Migrated
+
 TALLIED_AT_ONCE = (
     5000  # the more, the less each costs; a question counts for itself what is not counted yet
 )
@@ -55,6 +57,13 @@ class Upkeep(Protocol):
         """Forget keys of messages that were to be taken once, after `KEPT_FOR`; return how many.
 
         May do a part of it: call again until it gives 0.
+        """
+        ...
+
+    async def migrate(self) -> Migrated:
+        """Apply the steps of the schema that had to wait for machines with an older relayd, and tell which wait.
+
+        Once none waits, none will.
         """
         ...
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.ports.membership import Cluster, Node
     from relayd.ports.outward import Clock
     from relayd.ports.queue import QueueStore
+    from relayd.ports.schema import Migrated, SchemaStep
     from relayd.ports.upkeep import Compacted
     from relayd.store.postgres.hints import PostgresHints
     from relayd.store.replaced import Replaced
@@ -129,8 +130,15 @@ def nodes_of(url: str) -> "Sequence[Node]":
     return checkup.nodes_of(url)
 
 
-def migrate(url: str) -> tuple[int, int]:
-    """Bring the schema of a server up to date; return its version before and after. Raises StoreError."""
+def steps_of(url: str) -> "Sequence[SchemaStep]":
+    """Return the steps of the schema that a server has or this relayd knows. Raises StoreUnavailable."""
+    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
+
+    return checkup.steps_of(url)
+
+
+def migrate(url: str) -> "Migrated":
+    """Apply the steps of the schema that a server may get now. Raises StoreError."""
     from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
 
     return checkup.migrate(url)

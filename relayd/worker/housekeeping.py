@@ -43,6 +43,7 @@ _COUNTED = (
 _UNUSED = timedelta(days=180)  # a policy of MTA-STS that no delivery used for so long is deleted
 _UNREPORTED = timedelta(days=2)  # what no TLS report could tell by then is deleted
 _AUDIT = timedelta(days=90)  # the audit of the console is kept at least so long
+_UPGRADED = 5.0  # seconds between looks whether the last machine with an older relayd has gone
 _BREATH = 0.05  # seconds between two batches: mail comes first
 
 log = structlog.get_logger()
@@ -178,6 +179,28 @@ async def keep_tally(parts: Parts) -> None:
         except StoreError as error:
             log.warning("tally_failed", fault="local", reason=str(error))
         await asyncio.sleep(_BREATH if is_busy else between)
+
+
+async def finish_upgrade(parts: Parts) -> None:
+    """Have the steps of the schema applied that wait until no older relayd is alive; end when none waits."""
+    told = Seldom()
+    while True:
+        try:
+            done = await parts.store.migrate()
+        except StoreBroken:
+            raise
+        except StoreError as error:
+            if told.is_due(parts.clock.monotonic()):
+                log.warning("schema_waits", fault="local", reason=str(error))
+        else:
+            for step in done.applied:
+                log.info("schema_step", step=step.name)
+            if not done.waiting:
+                return
+            held_by = sorted({name for step in done.waiting for name in step.held_by})
+            if held_by and told.is_due(parts.clock.monotonic()):
+                log.info("schema_waits", step=done.waiting[0].name, held_by=held_by)
+        await asyncio.sleep(_UPGRADED)
 
 
 async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> None:

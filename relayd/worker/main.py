@@ -7,7 +7,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Callable, Collection
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
 
@@ -100,7 +100,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         for name, each in settings.smarthosts.items()
     }
     counters = Counters(inherited.counters.row(inherited.name))
-    with Upgrade(inherited.heartbeat) as upgrade:
+    with (upgrade := Upgrade(inherited.heartbeat)):
         store = open_store(
             settings.store.url,
             clock=clock,
@@ -117,7 +117,8 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     try:
         identity = WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
-        registered = await _register(settings, inherited, store, identity, supervision, stopping)
+        register = partial(_register, store, identity, upgrade)
+        registered = await _registered(settings, inherited, register, supervision, stopping)
         if registered is None:
             return 0
         await _serve(
@@ -146,11 +147,15 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     return 0
 
 
-async def _register(
+async def _register(store: QueueStore, identity: WorkerIdentity, upgrade: Upgrade) -> Registration:
+    with upgrade:
+        return await store.register(identity)
+
+
+async def _registered(
     settings: Settings,
     inherited: Inherited,
-    store: QueueStore,
-    identity: WorkerIdentity,
+    register: Callable[[], Awaitable[Registration]],
     supervision: Supervision,
     stopping: "_Stopping",
 ) -> Registration | None:
@@ -160,7 +165,7 @@ async def _register(
     one leaves all who come to them, and is ready when it has its store: so a reload to one that is away is refused.
     """
     try:
-        return await store.register(identity)
+        return await register()
     except StoreUnavailable as error:
         if is_file(settings.store.url):
             raise
@@ -171,7 +176,7 @@ async def _register(
         stop = tasks.create_task(stopping.begun.wait(), name="stop")
         waiting = tasks.create_task(
             wait_for(
-                partial(store.register, identity),
+                register,
                 store=name,
                 first=first,
                 listeners=() if inherited.others_serve else inherited.listeners,
@@ -228,6 +233,7 @@ async def _serve(
                 name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(housekeeping.finish_upgrade(parts), name="steps of the schema"),
             tasks.create_task(
                 distrust_liars(settings, outward.resolver, parts.clock), name="look at DNSSEC"
             ),

@@ -22,7 +22,7 @@ log = structlog.get_logger()
 
 
 class Upgrade:
-    """What is told of the steps while the queue is opened; without steps nothing is."""
+    """What is told of the steps while the queue is opened, which may be in several blocks; without steps nothing is."""
 
     def __init__(self, descriptor: int) -> None:
         """`descriptor`: the worker's end of the line to its supervisor."""
@@ -35,6 +35,8 @@ class Upgrade:
     def step(self, number: int, last: int) -> None:
         """Tell that a step begins."""
         self._at = number, last
+        if self._thread is None:
+            self._began = time.monotonic()
         self._log("queue_upgrading")
         if self._thread is None:
             self._say()
@@ -53,6 +55,8 @@ class Upgrade:
         if self._thread is not None:
             self._over.set()
             self._thread.join()
+            self._over.clear()
+            self._thread = None
             if kind is None:
                 self._log("queue_upgraded")
 

@@ -20,7 +20,8 @@ from typing import Any
 
 import pytest
 
-from relayd.store.postgres import partitions, schema
+from relayd.store import migrate
+from relayd.store.postgres import partitions
 from relayd.store.postgres.line import Session, ask_once
 from relayd.store.values import to_ms
 from tests.support.clock import START
@@ -170,8 +171,7 @@ END $$;
 
 
 async def _prepare(db: Session) -> None:
-    """Make the tables, with weeks for the instants of tests."""
-    await schema.apply(db)
+    """Make weeks for the instants of tests."""
     await _make_weeks(db)
     await db.script(_EMPTY)
 
@@ -189,6 +189,7 @@ async def _clear(db: Session) -> None:
 def database() -> str:
     """Return the URL of the database that the tests of this process share, one after the other."""
     url = server().url()
+    _wait_for(asyncio.to_thread(migrate, url))
     _wait_for(ask_once(url, _prepare))
     return url
 
@@ -198,7 +199,7 @@ def empty() -> None:
     _wait_for(ask_once(database(), _clear))
 
 
-def _wait_for(what: Coroutine[Any, Any, None]) -> None:
+def _wait_for(what: Coroutine[Any, Any, object]) -> None:
     """Wait for it, on a thread: the test may have an event loop of its own."""
     thread = Thread(target=asyncio.run, args=(what,))
     thread.start()

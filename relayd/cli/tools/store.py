@@ -6,7 +6,7 @@ one after the other. Otherwise the command writes a smaller copy of the queue, w
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +14,7 @@ import click
 from relayd.answers.sizes import megabytes
 from relayd.cli.context import (
     NotRunning,
+    asking,
     json_option,
     load_settings,
     now,
@@ -25,8 +26,10 @@ from relayd.cli.output import paint, show_json
 from relayd.cli.progress import Progress, progress
 from relayd.cli.tools.offline import a_stopped_queue
 from relayd.errors import DaemonUnreachable
+from relayd.mail.words import format_instant
 
 if TYPE_CHECKING:
+    from relayd.ports.schema import Migrated, SchemaStep
     from relayd.ports.upkeep import Compacted
 
 _SPARE = 1024 * 1024  # octets that are not worth a step: mail comes and goes
@@ -52,22 +55,30 @@ def store() -> None:
 @json_option
 @settings_option()
 def status(*, as_json: bool) -> None:
-    """Show where the queue is, the version of its schema, and its size."""
-    facts = _looked_at(load_settings().store.url)
+    """Show where the queue is, the version of its schema, and its size.
+
+    Of a database also each step of the schema: when it was applied, or which machines it waits for.
+    """
+    url = load_settings().store.url
+    facts = _looked_at(url)
     if as_json:
         show_json(facts)
         return
+    steps = facts.pop("steps", ())
     for name, value in facts.items():
         click.echo(paint(f"{name:<10} {megabytes(value) if name == 'octets' else value}"))
+    for each in steps:
+        click.echo(paint(f"{'step':<10} {_told(each)}"))
 
 
 @store.command()
+@click.option("--dry-run", is_flag=True, help="Only tell what would be done.")
 @settings_option()
-def migrate() -> None:
+def migrate(*, dry_run: bool) -> None:
     """Bring the schema of a database up to date, before relayd does that at its start.
 
     For who keeps the right to change tables from the role that relayd works with: run it with settings that name
-    another role.
+    another role. A step that an older relayd could not work with waits until none is alive.
     """
     from relayd.store import migrate as bring_up  # noqa: PLC0415
     from relayd.store.url import is_file, name_of  # noqa: PLC0415
@@ -75,14 +86,52 @@ def migrate() -> None:
     url = load_settings().store.url
     if is_file(url):
         raise click.UsageError("A queue that is a file is brought up to date when relayd starts.")
-    before, after = bring_up(url)
-    told = f"schema {after}" if before == after else f"schema {before} became {after}"
-    click.echo(paint(f"{name_of(url)}: {told}"))
+    if dry_run:
+        applied, waiting = _foreseen(url)
+    else:
+        applied, waiting = bring_up(url)
+    name = name_of(url)
+    for each in applied:
+        done = "would be applied" if dry_run else "applied"
+        click.echo(paint(f"{name}: {each.name} ({each.kind.value}) {done}"))
+    for each in waiting:
+        click.echo(paint(f"{name}: {_told(_fields(each))}"))
+    if not applied and not waiting:
+        click.echo(paint(f"{name}: nothing to do"))
+
+
+def _foreseen(url: str) -> "Migrated":
+    from relayd.ports.schema import Migrated  # noqa: PLC0415
+    from relayd.store import steps_of  # noqa: PLC0415
+
+    missing = [each for each in steps_of(url) if each.applied_at is None]
+    return Migrated(
+        [each for each in missing if not each.held_by], [each for each in missing if each.held_by]
+    )
+
+
+def _fields(step: "SchemaStep") -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "kind": step.kind.value,
+        "applied_at": None if step.applied_at is None else format_instant(step.applied_at),
+        "held_by": [*step.held_by],
+        "known": step.is_known,
+    }
+
+
+def _told(step: Mapping[str, Any]) -> str:
+    named = f"{step['name']} ({step['kind']})"
+    if step["held_by"]:
+        return f"{named} waits for {', '.join(step['held_by'])}"
+    if step["applied_at"] is None:
+        return f"{named} is not applied yet"
+    return f"{named} applied {step['applied_at']}{'' if step['known'] else ', by a newer relayd'}"
 
 
 def _looked_at(url: str) -> dict[str, Any]:
     """Return what there is to tell. Raises NotRunning where nothing can be told."""
-    from relayd.store import examine, examine_server  # noqa: PLC0415
+    from relayd.store import examine, examine_server, steps_of  # noqa: PLC0415
     from relayd.store.url import is_file, name_of  # noqa: PLC0415
 
     if is_file(url):
@@ -93,7 +142,11 @@ def _looked_at(url: str) -> dict[str, Any]:
     if facts.problem:
         raise NotRunning(f"{name}: {facts.problem}")
     told = {"store": name, "schema": facts.schema, "newest": facts.newest_schema}
-    return {**told, "octets": facts.octets}
+    told["octets"] = facts.octets
+    if not is_file(url):
+        with asking(url):
+            told["steps"] = [_fields(each) for each in steps_of(url)]
+    return told
 
 
 @store.command()

@@ -19,6 +19,9 @@ class ServerFacts:
     version: str = ""
     schema: int = 0
     newest_schema: int = 0
+    lacks: tuple[str, ...] = ()  # steps of the schema that this relayd needs
+    waiting: tuple[str, ...] = ()  # steps that wait until no older relayd is alive
+    held_by: tuple[str, ...] = ()  # machines that have one
     octets: int = 0
     logs: tuple[tuple[str, str], ...] = ()  # its settings by which parameters come into its log
     is_compressed: bool = True  # the write-ahead log
@@ -57,11 +60,23 @@ def _findings(facts: ServerFacts) -> Iterator[Finding]:
         remedy = "See that the server runs, and lets this machine in: store.url names it."
         yield found(Level.FAIL, facts.problem, remedy)
         return
-    if facts.schema < facts.newest_schema:
+    if facts.lacks:
         yield found(
             Level.WARN,
             f"schema {facts.schema}, this relayd has {facts.newest_schema}",
             "Restart relayd: it brings the database up to date.",
+        )
+    elif facts.held_by:
+        yield found(
+            Level.WARN,
+            f"an upgrade is not finished: {', '.join(facts.waiting)} waits for {', '.join(facts.held_by)}",
+            "Upgrade these machines too, or stop relayd there.",
+        )
+    elif facts.waiting:
+        yield found(
+            Level.WARN,
+            f"an upgrade is not finished: {', '.join(facts.waiting)} is still to be applied",
+            "relayd does that within seconds; where its role may not: relayd store migrate, as the owner of the tables.",
         )
     if told := [f"{name} = {value}" for name, value in facts.logs]:
         yield found(

@@ -37,6 +37,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.schema import Migrated
 from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Place, Query, RecipientRow, Status
 from relayd.store.memory import (
@@ -422,6 +423,9 @@ class MemoryStore(MemoryView):
         """Only what is purged is to be had back: there is no file."""
         purged = await self.purge(older_than)
         return Compacted(purged=purged, octets=0, unused=0, can_shrink=True)
+
+    async def migrate(self) -> Migrated:
+        return Migrated()  # one relayd at a time has it
 
     async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:  # noqa: ARG002 -- nothing is
         return False

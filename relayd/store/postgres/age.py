@@ -22,7 +22,7 @@ from relayd.store.values import to_ms
 _IS_SET = 60_000  # milliseconds between the clocks: less is no jump
 _ALIVE_FOR = 60_000  # milliseconds after a worker was seen
 # Until this transaction ends nobody else moves anything, so each jump is looked at by one after the other.
-_TAKE = "INSERT INTO meta VALUES ('served', '0') ON CONFLICT (key) DO UPDATE SET value = meta.value"
+_TAKE = "INSERT INTO meta (key, value) VALUES ('served', '0') ON CONFLICT (key) DO UPDATE SET value = meta.value"
 _FACTS = (
     f"WITH c AS (SELECT coalesce($1::bigint, {SERVER_CLOCK}) AS at)"  # noqa: S608 -- constants
     " SELECT c.at, EXISTS (SELECT 1 FROM worker WHERE node <> $2 AND seen_at > c.at - $3) FROM c"

@@ -13,8 +13,9 @@ from relayd.mail.ids import MessageId, received_at_of
 from relayd.policy.doctor.machine import QueueFacts
 from relayd.policy.doctor.server import ServerFacts
 from relayd.ports.membership import Node
-from relayd.store.postgres import nodes, schema
-from relayd.store.postgres.line import READS, Line, Operation, Session, ask_once
+from relayd.ports.schema import Migrated, SchemaStep, StepKind
+from relayd.store.postgres import nodes, schema, upgrade
+from relayd.store.postgres.line import READS, WRITES, Line, Operation, Session
 from relayd.store.postgres_url import read_url
 
 T = TypeVar("T")
@@ -42,8 +43,7 @@ def examine(url: str) -> tuple[ServerFacts, QueueFacts | None]:
     name = read_url(url).shown
     try:
         facts = _ask(url, lambda db: _server(db, name))
-        known = facts.schema == facts.newest_schema
-        return facts, _ask(url, _queue) if known else None
+        return facts, None if facts.lacks else _ask(url, _queue)
     except StoreError as error:
         return ServerFacts(name=name, problem=str(error)), None
 
@@ -58,15 +58,22 @@ def nodes_of(url: str) -> Sequence[Node]:
     return _ask(url, question)
 
 
-def migrate(url: str) -> tuple[int, int]:
-    """Bring the schema up to date; return its version before and after. Raises StoreError."""
+def steps_of(url: str) -> Sequence[SchemaStep]:
+    """Return the steps of the schema that the database has or this relayd knows. Raises StoreUnavailable."""
+    return _ask(url, upgrade.told)
 
-    async def operation(db: Session) -> tuple[int, int]:
-        before = await schema.version(db)
-        await schema.apply(db)
-        return before, await schema.version(db)
 
-    return asyncio.run(ask_once(url, operation))
+def migrate(url: str) -> Migrated:
+    """Apply the steps of the schema that may be applied. Raises StoreError."""
+
+    async def bring_up() -> Migrated:
+        line = Line(url, "relayd/migrate", WRITES)
+        try:
+            return await upgrade.bring_up(line.submit)
+        finally:
+            await line.close()
+
+    return asyncio.run(bring_up())
 
 
 def _ask(url: str, question: Operation[T]) -> T:
@@ -82,11 +89,18 @@ def _ask(url: str, question: Operation[T]) -> T:
 
 async def _server(db: Session, name: str) -> ServerFacts:
     [(version, compression, timeout, wal, octets, oldest)] = await db.fetch(_SETTINGS)
+    there = await schema.applied(db)
+    schema.check(there)
+    lacks = [each for each in schema.missing(there) if each.kind is StepKind.EXPAND]
+    waiting = [each for each in await upgrade.told(db) if each.applied_at is None]
     return ServerFacts(
         name=name,
         version=version.partition(" ")[0],
-        schema=await schema.version(db),
+        schema=max(there, default=0),
         newest_schema=schema.newest(),
+        lacks=tuple([each.name for each in lacks]),
+        waiting=tuple([each.name for each in waiting if each.kind is StepKind.CONTRACT]),
+        held_by=tuple(dict.fromkeys(name for each in waiting for name in each.held_by)),
         octets=octets,
         logs=tuple([(name, setting) for name, setting in await db.fetch(_TELLING)]),
         is_compressed=compression != "off",

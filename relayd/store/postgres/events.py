@@ -25,7 +25,7 @@ NUMBER = f"pg_current_xact_id()::text::bigint * {IN_A_TRANSACTION} + n.n"
 
 # With it it is asked whether anybody is to be told.
 _RECORD = (
-    f"WITH e AS (INSERT INTO event SELECT {NUMBER}, m, r, at, kind, detail"  # noqa: S608 -- constants
+    f"WITH e AS (INSERT INTO event (number, message_id, recipient, at, kind, detail) SELECT {NUMBER}, m, r, at, kind, detail"  # noqa: S608 -- constants
     " FROM unnest($1::bigint[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[])"
     " AS n (n, m, r, at, kind, detail))"
     " SELECT pg_current_xact_id()::text::bigint WHERE EXISTS (SELECT 1 FROM subscription WHERE kind = ANY($7::text[]))"

@@ -330,7 +330,12 @@ def translate(exc: BaseException) -> StoreUnavailable | StoreFull:
     return StoreUnavailable(f"the database cannot be used: {words}")
 
 
-_MET = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+_MET = (
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+    # A column has another type than when the statement was prepared. The library has forgotten the statement by now.
+    asyncpg.InvalidCachedStatementError,
+)
 _LOST = (
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,

@@ -14,7 +14,7 @@ async def write_number(db: Session, name: str, value: int) -> None:
 
 async def write(db: Session, name: str, value: bytes) -> None:
     await db.execute(
-        "INSERT INTO meta VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+        "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
         name,
         value,
     )
@@ -28,5 +28,7 @@ async def secret(db: Session) -> bytes | None:
 
 async def make_secret(db: Session, octets: bytes) -> bytes:
     """Return the random octets of this store: those given, if nobody has made any before."""
-    await db.execute("INSERT INTO meta VALUES ('secret', $1) ON CONFLICT DO NOTHING", octets)
+    await db.execute(
+        "INSERT INTO meta (key, value) VALUES ('secret', $1) ON CONFLICT DO NOTHING", octets
+    )
     return await secret(db) or octets

@@ -30,6 +30,10 @@ _OTHERS = (
     "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
     f" WHERE node <> $1 AND seen_at > $3::bigint - {ALIVE_FOR}"
 )
+_OLDER = (
+    "SELECT name, version FROM node WHERE schema_to < $2"  # noqa: S608 -- constants
+    f" AND seen_at > {_AT} - {ALIVE_FOR} ORDER BY name"
+)
 _ALL = (
     f"SELECT name, version, settings, seen_at, seen_at > {SERVER_CLOCK} - {ALIVE_FOR},"  # noqa: S608 -- constants
     f" (SELECT count(*) FROM worker w WHERE w.node = node.name AND w.seen_at > {SERVER_CLOCK} - {ALIVE_FOR})"
@@ -64,10 +68,16 @@ async def enter(db: Session, worker: WorkerIdentity, *, settings: str, at: Momen
         worker.boot,
         here,
         relayd.__version__,
-        schema.newest(),
+        schema.oldest(),
         schema.newest(),
         settings,
     )
+
+
+async def older(db: Session, number: int, *, lease_at: int | None) -> Sequence[str]:
+    """Return the machines that are alive with a relayd that does not know that step of the schema, and its version."""
+    found = await db.fetch(_OLDER, lease_at, number)
+    return [f"{name} (relayd {version})" for name, version in found]
 
 
 async def seen(db: Session, worker: WorkerIdentity, *, at: Moment) -> None:

@@ -9,7 +9,7 @@ from relayd.store.postgres.line import Session
 
 _AT_ONCE = 2000  # keys deleted in one transaction
 _FIRST = "SELECT message_id, body, answers FROM once WHERE key = $1"
-_ADD = "INSERT INTO once VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
+_ADD = "INSERT INTO once (key, body, message_id, answers, served_at) VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING"
 
 
 async def first(db: Session, key: bytes) -> FirstMessage | None:

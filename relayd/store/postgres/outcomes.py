@@ -49,7 +49,7 @@ _HOLD = (
 )
 # What relayd itself sends to a sender is not for requeueing.
 KEEP = (
-    "INSERT INTO kept SELECT message_id, $3 FROM every_recipient WHERE message_id = $1 AND number = $2"
+    "INSERT INTO kept (message_id, since) SELECT message_id, $3 FROM every_recipient WHERE message_id = $1 AND number = $2"
     " AND NOT returned ON CONFLICT (message_id) DO UPDATE SET since = excluded.since"
 )
 

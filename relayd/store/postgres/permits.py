@@ -8,7 +8,7 @@ from relayd.store.permits import Answer, Change
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.questions import Questions
 
-_THERE = "INSERT INTO permit VALUES ($1, '') ON CONFLICT DO NOTHING"
+_THERE = "INSERT INTO permit (account, state) VALUES ($1, '') ON CONFLICT DO NOTHING"
 _STATE = "SELECT state FROM permit WHERE account = $1 FOR UPDATE"
 
 

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Self
 
-from relayd.errors import StoreError
+from relayd.errors import StoreBroken, StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
@@ -35,6 +35,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.schema import Migrated
 from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.permits import Answer, Change, StoredPermits
@@ -59,6 +60,7 @@ from relayd.store.postgres import (
     suppression,
     tally_upkeep,
     tallying,
+    upgrade,
     workers,
 )
 from relayd.store.postgres.age import Age
@@ -188,9 +190,13 @@ class PostgresStore:
 
     async def register(self, worker: WorkerIdentity) -> Registration:
         now = self._clock.now()
+        await upgrade.bring_up(
+            self._lease.submit, self._upgrading, contracts=False, lease_at=self._lease_at
+        )
 
         async def operation(db: Session) -> tuple[Registration, Others]:
-            await schema.apply(db, self._upgrading)
+            await upgrade.enter(db)
+            await schema.expect(db)
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
             at = self._moment()
@@ -250,6 +256,8 @@ class PostgresStore:
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:
         async def operation(db: Session) -> tuple[Sequence[Lease], Found | None]:
+            if too_new := await schema.why_too_new(db):  # others upgraded while we were away
+                raise StoreBroken(too_new)
             at, term = self._moment(), _ms(lease_for)
             lost, seen = await leases.extend(db, held, worker=worker, at=at, lease_for=term)
             return lost, await self._members.look(db, seen, at=at)
@@ -418,6 +426,9 @@ class PostgresStore:
 
         return await self._upkeep.submit(operation)
 
+    async def migrate(self) -> Migrated:
+        return await upgrade.bring_up(self._upkeep.submit, lease_at=self._lease_at)
+
     async def forget_keys(self) -> int:
         return await self._lease.submit(lambda db: once.forget(db, served=self._age.served()))
 
@@ -435,13 +446,15 @@ class PostgresStore:
             lambda db: permits.change(db, account, change, now=self._clock.now().timestamp())
         )
 
+    def _lease_at(self) -> int | None:
+        return None if self._leases_by is None else int(self._leases_by() * 1000)
+
     def _moment(self) -> Moment:
         """Return the present: an operation may have waited long for its turn."""
-        lease_at = None if self._leases_by is None else int(self._leases_by() * 1000)
         return Moment(
             to_ms(self._clock.now()),
             self._age.served(),
-            lease_at,
+            self._lease_at(),
             may_take_over=min(self._reach.seconds(), self._age.since_server_was_set())
             >= _RENEWED_BY_THEN,
             server_by=self._age.server_by(),

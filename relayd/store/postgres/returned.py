@@ -15,7 +15,7 @@ CAME_BACK = "SELECT at FROM came_back WHERE message_id = $1 AND number = $2 ORDE
 _ONE = "SELECT 1 FROM every_recipient WHERE message_id = $1 AND number = $2"
 _IN_QUEUE = "SELECT 1 FROM queue WHERE message_id = $1 AND number = $2 FOR UPDATE"
 _LOCKED = "SELECT pg_advisory_xact_lock($1)"
-_COUNT = f"INSERT INTO came_back SELECT $1, $2, $3 WHERE EXISTS ({_ONE})"
+_COUNT = f"INSERT INTO came_back (message_id, number, at) SELECT $1, $2, $3 WHERE EXISTS ({_ONE})"
 _ACCEPTED = tuple(sorted(ACCEPTED_STATES))
 _COME_BACK = (
     "UPDATE recipient SET state = 'bounced', reason = $3, category = $4, bounce_class = $5,"

@@ -151,7 +151,9 @@ async def _write(db: Session, key: SiteKey, state: SiteState, now: float) -> Non
 
 async def _lock(db: Session) -> None:
     """Let one change be made at a time: revisions are in the order of commits."""
-    await db.execute("INSERT INTO meta VALUES ($1, '0') ON CONFLICT DO NOTHING", _REVISION)
+    await db.execute(
+        "INSERT INTO meta (key, value) VALUES ($1, '0') ON CONFLICT DO NOTHING", _REVISION
+    )
     await db.fetch("SELECT 1 FROM meta WHERE key = $1 FOR UPDATE", _REVISION)
 
 

@@ -30,9 +30,7 @@ BEGINS = "tally_begins"
 KEY = "(span, dimension, at, lower(value))"
 DELAY_KEY = "(span, dimension, lower(value), at, class)"
 
-_TAKE = (
-    "INSERT INTO meta VALUES ('tallied', '0') ON CONFLICT (key) DO UPDATE SET value = meta.value"
-)
+_TAKE = "INSERT INTO meta (key, value) VALUES ('tallied', '0') ON CONFLICT (key) DO UPDATE SET value = meta.value"
 _NEXT = (
     "SELECT count(*), max(number) FROM (SELECT number FROM event"  # noqa: S608 -- constants
     f" WHERE number > $1 AND number < {SEEN} ORDER BY number LIMIT $2) few"

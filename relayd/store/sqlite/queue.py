@@ -35,6 +35,7 @@ from relayd.ports.queue import (
     Work,
 )
 from relayd.ports.requeue import Requeue, Requeued
+from relayd.ports.schema import Migrated
 from relayd.ports.upkeep import TALLIED_AT_ONCE, Compacted, LetGo
 from relayd.ports.view import Query
 from relayd.store.disk import Disk
@@ -393,6 +394,9 @@ class SqliteStore:
             return compacting.step(db, older_than, self._path, monotonic=self._clock.monotonic)
 
         return await self._writer.submit(operation)
+
+    async def migrate(self) -> Migrated:
+        return Migrated()  # one relayd at a time has it
 
     async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
         if await self._count(least=at_once, most=at_once):

@@ -26,7 +26,17 @@ def test_a_server_that_cannot_be_asked() -> None:
 @pytest.mark.parametrize(
     ("facts", "reason", "remedy"),
     [
-        ({"schema": 2}, "schema 2, this relayd has 3", "Restart relayd"),
+        (
+            {"schema": 2, "lacks": ("0003_colour",)},
+            "schema 2, this relayd has 3",
+            "Restart relayd",
+        ),
+        (
+            {"waiting": ("0004_grey",), "held_by": ("one (relayd 0.1)", "two (relayd 0.1)")},
+            "0004_grey waits for one (relayd 0.1), two (relayd 0.1)",
+            "Upgrade these machines",
+        ),
+        ({"waiting": ("0004_grey",)}, "0004_grey is still to be applied", "relayd store migrate"),
         (
             {"logs": (("log_statement", "all"), ("log_parameter_max_length", "-1"))},
             "mail into its log: log_statement = all, log_parameter_max_length = -1",
