@@ -181,16 +181,16 @@ async def keep_tally(parts: Parts) -> None:
         await asyncio.sleep(_BREATH if is_busy else between)
 
 
-async def finish_upgrade(parts: Parts) -> None:
+async def finish_upgrade(store: QueueStore, clock: Clock) -> None:
     """Have the steps of the schema applied that wait until no older relayd is alive; end when none waits."""
     told = Seldom()
     while True:
         try:
-            done = await parts.store.migrate()
+            done = await store.migrate()
         except StoreBroken:
             raise
         except StoreError as error:
-            if told.is_due(parts.clock.monotonic()):
+            if told.is_due(clock.monotonic()):
                 log.warning("schema_waits", fault="local", reason=str(error))
         else:
             for step in done.applied:
@@ -198,7 +198,7 @@ async def finish_upgrade(parts: Parts) -> None:
             if not done.waiting:
                 return
             held_by = sorted({name for step in done.waiting for name in step.held_by})
-            if held_by and told.is_due(parts.clock.monotonic()):
+            if held_by and told.is_due(clock.monotonic()):
                 log.info("schema_waits", step=done.waiting[0].name, held_by=held_by)
         await asyncio.sleep(_UPGRADED)
 

@@ -233,7 +233,9 @@ async def _serve(
                 name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
-            tasks.create_task(housekeeping.finish_upgrade(parts), name="steps of the schema"),
+            tasks.create_task(
+                housekeeping.finish_upgrade(parts.store, parts.clock), name="steps of the schema"
+            ),
             tasks.create_task(
                 distrust_liars(settings, outward.resolver, parts.clock), name="look at DNSSEC"
             ),

@@ -224,7 +224,8 @@ def test_machines_are_upgraded_one_by_one_while_mail_flows(
     await_more(clients)
 
     replace(two, newer)
-    eventually(lambda: steps(one, newer)[CONTRACT] is None, "what waited is applied", within=30)
+    assert one.run_as(newer, "store", "migrate").out.endswith(f": {CONTRACT} (contract) applied\n")
+    assert steps(one, newer)[CONTRACT] is None
     await_more(clients)
     for each in clients:
         each.stop()

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from relayd.errors import SchemaMismatch, StoreBroken, StoreUnavailable
 from relayd.mail.ids import WorkerIdentity
@@ -18,6 +19,7 @@ from relayd.store.postgres import schema, upgrade
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.postgres.queue import PostgresStore
 from relayd.store.postgres.schema import Step
+from relayd.worker import housekeeping
 from tests.support import postgres
 from tests.support.builders import a_message
 from tests.support.clock import FakeClock
@@ -106,7 +108,7 @@ def has_column(table: str, name: str) -> bool:
 
 @needs_postgres
 async def test_what_contracts_waits_for_the_last_older_relayd(
-    relay: Callable[[str], Relay], knows: Knows
+    relay: Callable[[str], Relay], knows: Knows, clock: FakeClock
 ) -> None:
     """Two machines are replaced one by one; the older one works until it goes."""
     one, two = relay("one"), relay("two")
@@ -128,9 +130,11 @@ async def test_what_contracts_waits_for_the_last_older_relayd(
     await one.begin("again")
     knows([EXPAND, CONTRACT])
     await one.begin("upgraded")
-    done = await two.store.migrate()
-    assert [each.name for each in done.applied] == ["after_grey"]
-    assert not done.waiting
+    assert has_column("audit", "client")
+    clock.advance(timedelta(seconds=61))
+    with capture_logs() as logs:
+        await housekeeping.finish_upgrade(two.store, clock)
+    assert [(line["event"], line["step"]) for line in logs] == [("schema_step", "after_grey")]
     assert not has_column("audit", "client")
     assert await one.store.migrate() == Migrated([])
 
@@ -143,10 +147,32 @@ async def test_a_machine_that_is_gone_holds_nothing_back(
     await one.begin()
     knows([CONTRACT])
     await two.begin()
+    clock.advance(timedelta(seconds=30))
+    await one.renew()
     clock.advance(timedelta(seconds=59))
-    assert (await two.store.migrate()).waiting
+    assert (await two.store.migrate()).waiting[0].held_by
     clock.advance(timedelta(seconds=2))
     assert not (await two.store.migrate()).waiting
+
+
+@needs_postgres
+async def test_an_outage_of_all_is_no_end_of_one(
+    relay: Callable[[str], Relay], knows: Knows, clock: FakeClock
+) -> None:
+    """The older one could not renew either."""
+    one, two = relay("one"), relay("two")
+    await one.begin()
+    knows([CONTRACT])
+    await two.begin()
+    clock.advance(timedelta(hours=2))
+    two.store._reach.missed("away")
+    two.store._reach.found()
+    assert (await two.store.migrate()).waiting
+    await one.renew()
+    clock.advance(timedelta(seconds=59))
+    await one.renew()
+    clock.advance(timedelta(seconds=2))
+    assert (await two.store.migrate()).waiting[0].held_by
 
 
 @needs_postgres
@@ -156,9 +182,9 @@ async def test_an_older_relayd_is_not_let_in_any_more(
     """Nor does one go on that was away meanwhile."""
     one, two, three = relay("one"), relay("two"), relay("three")
     await one.begin()
-    clock.advance(timedelta(seconds=61))
     knows([EXPAND, CONTRACT])
     await two.begin()
+    clock.advance(timedelta(seconds=61))
     await two.store.migrate()
     knows([])
     words = rf"the database has schema {NEXT + 1}, this relayd knows up to {NEXT - 1}"

@@ -76,7 +76,7 @@ def _findings(facts: ServerFacts) -> Iterator[Finding]:
         yield found(
             Level.WARN,
             f"an upgrade is not finished: {', '.join(facts.waiting)} is still to be applied",
-            "relayd does that within seconds; where its role may not: relayd store migrate, as the owner of the tables.",
+            "relayd does that within a minute; where its role may not: relayd store migrate, as the owner of the tables.",
         )
     if told := [f"{name} = {value}" for name, value in facts.logs]:
         yield found(

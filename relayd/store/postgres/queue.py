@@ -427,7 +427,11 @@ class PostgresStore:
         return await self._upkeep.submit(operation)
 
     async def migrate(self) -> Migrated:
-        return await upgrade.bring_up(self._upkeep.submit, lease_at=self._lease_at)
+        return await upgrade.bring_up(
+            self._upkeep.submit,
+            contracts=self._moment().may_take_over,  # else older ones may only be cut off as we were
+            lease_at=self._lease_at,
+        )
 
     async def forget_keys(self) -> int:
         return await self._lease.submit(lambda db: once.forget(db, served=self._age.served()))
