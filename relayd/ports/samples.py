@@ -3,7 +3,7 @@
 A store of one machine has none of it: who asks counts for itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple, Protocol
@@ -72,4 +72,8 @@ class SamplesView(Protocol):
 
     def at_work(self) -> Sequence[AtWork]:
         """Return the machines that ever had the queue, in the order of their names."""
+        ...
+
+    def holders(self, destinations: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return which machines have leased these, in the order of their names; nothing of those that nobody has."""
         ...

@@ -58,6 +58,13 @@ def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Se
         eventually(partial(_have_arrived, each, arrived), "both mails arrive")
     assert {row["node"] for row in two.run("nodes", "--json").rows} == {"one", "two"}
 
+    ran = one.run("top", "--all", "--json")
+    assert ran.err == ""
+    [top] = ran.rows
+    assert [(each["node"], each["workers"]) for each in top["nodes"]] == [("one", 1), ("two", 1)]
+    eventually(lambda: None not in _noted(two).values(), "each tells what it received")
+    assert one.run("top", "--all", "--once").out.count("\n") > 8
+
     server.kill()
     eventually(lambda: _answer_to_mail(one) == 451, "no mail is taken")
     asked = two.run("status")
@@ -75,6 +82,12 @@ def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Se
     eventually(is_taken, "mail is taken again")
     eventually(lambda: two.statuses().get("c@x.test") == "relayed", "it arrives")
     assert arrived.items() <= two.statuses().items()
+
+
+def _noted(machine: Daemon) -> dict[str, int | None]:
+    """What each machine has received, as the store knows it."""
+    [top] = machine.run("top", "--all", "--json").rows
+    return {each["node"]: (each["totals"] or {}).get("received") for each in top["nodes"]}
 
 
 def _answer_to_mail(machine: Daemon) -> int:

@@ -25,7 +25,7 @@ from relayd.cli.notices import show_notice
 from relayd.cli.output import Form
 from relayd.cli.pause.command import show_rules
 from relayd.cli.table import TableOptions
-from relayd.cli.top import screen
+from relayd.cli.top import machines, screen
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Outcome, Relayed
 from relayd.mail.pause import Named, PauseRule, Scope, Side
@@ -35,6 +35,7 @@ from relayd.policy.doctor.finding import Check, Finding, Level
 from relayd.ports.tally import TallyQuery
 from relayd.ports.view import Metric, Query, Status
 from tests.support.builders import a_bounce, a_deferral, a_message, a_settlement
+from tests.support.machines import a_machine, the_machines
 from tests.support.screens import Screen
 from tests.support.stores import Box, open_memory
 from tests.support.workers import registered
@@ -90,6 +91,7 @@ async def screens(folder: Path) -> Mapping[tuple[str, int], str]:
         "relayd stats --by sender": lambda _: _stats(box),
         "relayd log --status bounced": lambda _: _log(box),
         "relayd top": lambda width: _top(box, width),
+        "relayd top --all": lambda width: _top_all(box, width),
         "relayd doctor": lambda _: _doctor(),
     }
     shown = {}
@@ -234,6 +236,18 @@ def _log(box: Box) -> None:
 
 def _top(box: Box, width: int) -> None:
     print("\n".join(screen.screen(_overview(box), width)))
+
+
+def _top_all(box: Box, width: int) -> None:
+    found = overview_of(box.view, at=box.clock.now(), reading=None)
+    seen = the_machines(
+        found,
+        a_machine(found, "relay1", destinations=1, rates={"received": 15.0, "relayed": 22.0}),
+        a_machine(found, "relay2", rates={"received": 14.0, "bounced": 3.0}),
+        a_machine(found, "relay3", workers=0, ago=timedelta(hours=2)),
+        holders={"smarthost": ("relay1",)},
+    )
+    print("\n".join(machines.screen(seen, width)))
 
 
 def _doctor() -> None:

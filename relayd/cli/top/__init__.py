@@ -1,1 +1,1 @@
-"""`relayd top`: `command` takes the figures, and `screen` draws them."""
+"""`relayd top`: `command` takes the figures, and `screen` draws them; `machines` draws those of all machines."""

@@ -1,7 +1,7 @@
 """`relayd top`: the relay at work, on one screen.
 
 Reads the store read-only and asks the daemon for its counters. What a screen shows is put together
-in `relayd.answers.overview`, how it looks in `relayd.cli.top.screen`.
+in `relayd.answers.overview`, how it looks in `relayd.cli.top.screen`. With `--all` both are in the modules `machines` beside them.
 """
 
 import os
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, tzinfo
+from typing import TYPE_CHECKING
 
 import click
 
@@ -28,6 +29,10 @@ from relayd.config.peek import find_switches
 from relayd.errors import RelaydError
 from relayd.ports.view import QueueView
 
+if TYPE_CHECKING:
+    from relayd.answers.machines import Machines
+    from relayd.settings import Settings
+
 _TIMEOUT = 5.0  # seconds for the daemon's answer
 
 
@@ -42,25 +47,85 @@ _TIMEOUT = 5.0  # seconds for the daemon's answer
     help="The time over which rates are measured.",
 )
 @click.option("--rounds", type=click.IntRange(min=1), hidden=True, help="How many screens.")
+@click.option(
+    "--all",
+    "is_all",
+    is_flag=True,
+    help="Show all machines that share the queue in PostgreSQL. Their rates are of the last 15 seconds.",
+)
 @json_option
 @settings_option()
 @click.pass_context
-def top(ctx: click.Context, *, once: bool, every: float, rounds: int | None, as_json: bool) -> None:
+def top(
+    ctx: click.Context,
+    *,
+    once: bool,
+    every: float,
+    rounds: int | None,
+    is_all: bool,
+    as_json: bool,
+) -> None:
     """Show rates, the queue, the slowest destinations and the last errors, until ^C.
 
-    Without a running daemon it shows the queue only. With --once the exit status is 69 then.
+    Without a running daemon it shows the queue only. With --once the exit status is 69 then, and with --all
+    where no machine is alive.
     """
-    socket = load_settings().control_socket
+    settings = load_settings()
+    is_once = as_json or once or not sys.stdout.isatty()
+    zone = UTC if as_json else None
     with open_view() as view:
-        overviews = _overviews(view, socket, every=every, zone=UTC if as_json else None)
         try:
-            if as_json or once or not sys.stdout.isatty():
-                ctx.exit(_print(_settled(overviews), as_json=as_json))
-            from relayd.cli.top.screen import watch  # noqa: PLC0415 -- rich is for screens only
-
-            watch(overviews, rounds=rounds)
+            if is_all:
+                seen = _machines(view, every=every, zone=zone)
+                if is_once:
+                    ctx.exit(_print_all(next(seen), settings if as_json else None))
+                _watch_all(seen, rounds=rounds)
+            else:
+                overviews = _overviews(view, settings.control_socket, every=every, zone=zone)
+                if is_once:
+                    ctx.exit(_print(_settled(overviews), as_json=as_json))
+                _watch(overviews, rounds=rounds)
         except KeyboardInterrupt:
             return
+
+
+def _watch(overviews: Iterator[Overview], *, rounds: int | None) -> None:
+    from relayd.cli.top import screen  # noqa: PLC0415 -- rich is for screens only
+
+    screen.watch(map(screen.drawing_of, overviews), rounds=rounds)
+
+
+def _watch_all(seen: "Iterator[Machines]", *, rounds: int | None) -> None:
+    from relayd.cli.top import machines, screen  # noqa: PLC0415 -- as above
+
+    screen.watch(map(machines.drawing_of, seen), rounds=rounds)
+
+
+def _machines(view: QueueView, *, every: float, zone: tzinfo | None) -> "Iterator[Machines]":
+    """Yield one after another. Raises UsageError where one machine has the queue alone."""
+    from relayd.answers.machines import machines_of  # noqa: PLC0415
+
+    while True:
+        switches = find_switches(named_settings_file())[0]
+        seen = machines_of(view, at=now(), switches=switches, zone=zone)
+        if seen is None:
+            raise click.UsageError(
+                "--all is for machines that share a queue in PostgreSQL. This queue is a file: relayd top shows all of it."
+            )
+        yield seen
+        time.sleep(every)
+
+
+def _print_all(seen: "Machines", settings: "Settings | None") -> int:
+    """Print all machines, as JSON where there are settings to compare with; return the exit status."""
+    from relayd.answers.machines import machines_fields  # noqa: PLC0415
+    from relayd.cli.top import machines, screen  # noqa: PLC0415
+
+    if settings is not None:
+        show_json(machines_fields(seen, settings=settings.shared_digest))
+    else:
+        screen.show(machines.drawing_of(seen))
+    return os.EX_OK if any(each.is_alive for each in seen.machines) else os.EX_UNAVAILABLE
 
 
 def _overviews(
@@ -105,10 +170,10 @@ def _settled(overviews: Iterator[Overview]) -> Overview:
 
 def _print(one: Overview, *, as_json: bool) -> int:
     """Print one overview; return the exit status."""
-    from relayd.cli.top.screen import show  # noqa: PLC0415
+    from relayd.cli.top.screen import drawing_of, show  # noqa: PLC0415
 
     if as_json:
         show_json(overview.fields(one))
     else:
-        show(one)
+        show(drawing_of(one))
     return os.EX_UNAVAILABLE if one.reading is None else os.EX_OK

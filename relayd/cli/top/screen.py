@@ -2,12 +2,15 @@
 
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import click
 
 from relayd.answers import when
+from relayd.answers.notices import Notice
 from relayd.answers.overview import FLOWS, Overview
 from relayd.cli.notices import in_one_line, show_notice
 from relayd.cli.output import paint, printable, show_table, table_lines
@@ -27,35 +30,50 @@ class Section:
     rows: Sequence[Sequence[str]]
 
 
-def show(overview: Overview) -> None:
+class Drawing(NamedTuple):
+    """What a screen shows, at whatever width, and as plain text."""
+
+    screen: Callable[[int], Iterable[str]]
+    headline: str
+    notices: Sequence[Notice]
+    sections: Sequence[Section]
+
+
+def drawing_of(overview: Overview) -> Drawing:
+    return Drawing(
+        partial(screen, overview), headline(overview), overview.notices, sections(overview)
+    )
+
+
+def show(drawing: Drawing) -> None:
     """Print it once: a screen on a terminal, tab-separated text in a pipe."""
     if sys.stdout.isatty():
-        for line in screen(overview, screen_width()):
+        for line in drawing.screen(screen_width()):
             click.echo(line)
         return
-    for notice in overview.notices:
+    for notice in drawing.notices:
         show_notice(notice)
-    click.echo(paint(headline(overview)))
-    for section in sections(overview):
+    click.echo(paint(drawing.headline))
+    for section in drawing.sections:
         if section.rows:
             click.echo()
             show_table(section.titles, section.rows)
 
 
-def watch(overviews: Iterator[Overview], *, rounds: int | None) -> None:
+def watch(drawings: Iterator[Drawing], *, rounds: int | None) -> None:
     """Draw each on a screen of its own, `rounds` times or for ever; a dumb terminal gets them in turn."""
     if has_screen():
         click.echo(_BEGIN, nl=False)
     try:
-        for number, overview in enumerate(overviews, 1):
+        for round_, drawing in enumerate(drawings, 1):
             width, height = shutil.get_terminal_size()
-            lines = list(screen(overview, width))
+            lines = list(drawing.screen(width))
             if has_screen():
                 drawn = f"{_REST_OF_LINE}\n".join(lines[: height - 1])
                 click.echo(f"{_HOME}{drawn}{_REST_OF_LINE}\n{_REST}", nl=False)
             else:
                 click.echo("\n".join([*lines, ""]))
-            if number == rounds:
+            if round_ == rounds:
                 return
     finally:
         if has_screen():
@@ -79,10 +97,10 @@ def sections(overview: Overview) -> tuple[Section, ...]:
     """Rates, queue, destinations, slow ones, errors."""
     return (
         _flows(overview),
-        _queue(overview),
-        _destinations(overview),
+        queue(overview),
+        destinations(overview),
         _slowest(overview),
-        _errors(overview),
+        errors(overview),
     )
 
 
@@ -91,7 +109,7 @@ def _flows(overview: Overview) -> Section:
     if reading is None:
         return Section((), ())
     return Section(
-        ("RECIPIENTS", _number("PER SECOND"), _number("SINCE START", goes=1)),
+        ("RECIPIENTS", number("PER SECOND"), number("SINCE START", goes=1)),
         [
             (
                 name,
@@ -103,29 +121,29 @@ def _flows(overview: Overview) -> Section:
     )
 
 
-def _queue(overview: Overview) -> Section:
+def queue(overview: Overview) -> Section:
     rows = [(status.value, str(overview.counts.by_status.get(status, 0))) for status in UNFINISHED]
-    return Section(("WAITING", _number("RECIPIENTS")), [*rows, ("oldest", span(overview.age()))])
+    return Section(("WAITING", number("RECIPIENTS")), [*rows, ("oldest", span(overview.age()))])
 
 
-def _destinations(overview: Overview) -> Section:
+def destinations(overview: Overview) -> Section:
     return Section(
         (
             Column(title="DESTINATION", least=14),
-            _number("RECIPIENTS"),
+            number("RECIPIENTS"),
             Column(title="OLDEST", whole=True, goes=2),
             Column(title="PAUSED", whole=True, goes=1),
         ),
         [
-            (name, str(number), span(overview.age(name)), span(overview.pause(name)))
-            for name, number in overview.destinations()
+            (name, str(waiting), span(overview.age(name)), span(overview.pause(name)))
+            for name, waiting in overview.destinations()
         ],
     )
 
 
 def _slowest(overview: Overview) -> Section:
     return Section(
-        ("SLOWEST, LAST HOUR", _number("ATTEMPTS", goes=1), _number("SECONDS")),
+        ("SLOWEST, LAST HOUR", number("ATTEMPTS", goes=1), number("SECONDS")),
         [
             (slow.destination, str(slow.attempts), f"{slow.seconds:.3f}")
             for slow in overview.slowest
@@ -133,7 +151,7 @@ def _slowest(overview: Overview) -> Section:
     )
 
 
-def _errors(overview: Overview) -> Section:
+def errors(overview: Overview) -> Section:
     return Section(
         (
             Column(title="LAST ERRORS", least=9),
@@ -158,7 +176,7 @@ def _errors(overview: Overview) -> Section:
     )
 
 
-def _number(title: str, *, goes: int = 0) -> Column:
+def number(title: str, *, goes: int = 0) -> Column:
     return Column(title=title, whole=True, right=True, goes=goes)
 
 
@@ -181,9 +199,9 @@ def screen(overview: Overview, width: int) -> Iterator[str]:
     yield coloured(cut(printable(headline(overview)), width), style)
     for notice in overview.notices:
         yield coloured(in_one_line(notice, width), "yellow")
-    flows, queue, destinations, slowest, errors = sections(overview)
+    flows, waiting, longest, slowest, last = sections(overview)
     half = (width - _GAP) * 3 // 5  # the greater one: destinations have long names
-    for left, right in ((flows, queue), (destinations, slowest)):
+    for left, right in ((flows, waiting), (longest, slowest)):
         yield ""
         if width >= _WIDE:
             both = _table(left, half), _table(right, width - _GAP - half)
@@ -193,7 +211,7 @@ def screen(overview: Overview, width: int) -> Iterator[str]:
             yield ""
             yield from _table(right, width)
     yield ""
-    yield from _table(errors, width)
+    yield from _table(last, width)
 
 
 def _table(section: Section, space: int) -> list[str]:

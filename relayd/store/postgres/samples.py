@@ -3,7 +3,7 @@
 `sample` has the counts of the queue, `sample_due` when the next one is to be taken, and `work NAME` what a machine does.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -31,6 +31,10 @@ _NOW = f"SELECT {SERVER_CLOCK}"
 _LEASED = (
     "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
     f" WHERE s.lease_ends_at > {SERVER_CLOCK} GROUP BY w.node"
+)
+_HOLDERS = (
+    "SELECT s.destination, array_agg(DISTINCT w.node ORDER BY w.node) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
+    f" WHERE s.destination = ANY($1::text[]) AND s.lease_ends_at > {SERVER_CLOCK} GROUP BY s.destination"
 )
 _WORK = "SELECT substr(key, 6), value FROM meta WHERE key >= 'work ' AND key < 'work!'"
 
@@ -97,6 +101,10 @@ class PostgresSamplesView:
 
     def at_work(self) -> Sequence[AtWork]:
         return self._questions.ask(_at_work)
+
+    def holders(self, destinations: Collection[str]) -> Mapping[str, Sequence[str]]:
+        wanted = list(destinations)
+        return dict(self._questions.ask(lambda db: db.fetch(_HOLDERS, wanted)))
 
 
 async def _latest(db: Session) -> Sampled | None:

@@ -67,8 +67,8 @@ def test_top_keeps_to_the_screen(
     colours: bool,  # noqa: FBT001
 ) -> None:
     with a_screen(monkeypatch, columns=columns, lines=20, colours=colours) as shown:
-        screen.watch(iter([an_overview(), an_overview()]), rounds=2)
-        screen.show(an_overview())
+        screen.watch(map(screen.drawing_of, [an_overview(), an_overview()]), rounds=2)
+        screen.show(screen.drawing_of(an_overview()))
     text = shown.getvalue()
     assert ("\x1b" in text) == colours
     for drawn in text.split("\x1b[H") if colours else [text]:
