@@ -3,8 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import structlog
+
 from relayd.policy.delivery.shares import NOTHING, Part
 from relayd.ports.membership import Others
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class SharedMembership:
         self._own = workers
         self._place = place
         self._part = NOTHING
+        self._others = 0
         self._were_told = False  # all others have counted this one: they know from then on
         self._watching: list[Callable[[Part], None]] = []
 
@@ -44,6 +49,7 @@ class SharedMembership:
 
     def tell(self, others: Others) -> None:
         """Take over what the store says."""
+        self._log(others.workers)
         is_counted = others.know_us and (self._were_told or not others.workers)
         self._were_told = others.know_us
         part = NOTHING
@@ -53,3 +59,10 @@ class SharedMembership:
             self._part = part
             for on_change in self._watching:
                 on_change(part)
+
+    def _log(self, others: int) -> None:
+        before, self._others = self._others, others
+        if others > before:
+            log.info("others_joined", workers=others, before=before)
+        elif others < before:
+            log.warning("others_gone", workers=others, before=before)

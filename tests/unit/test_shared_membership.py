@@ -1,5 +1,7 @@
 """Who shares the limits where machines share a store: never more than the limit together."""
 
+from structlog.testing import capture_logs
+
 from relayd.policy.delivery.shares import NOTHING, Part
 from relayd.ports.membership import Others
 from relayd.worker.membership import SharedMembership
@@ -36,3 +38,15 @@ def test_who_was_silent_for_long_joins_anew() -> None:
     for know_us in (False, True, True):
         shared.tell(Others(1, 0, know_us=know_us))
     assert told == [Part(0, 1), NOTHING, Part(0, 2)]
+
+
+def test_it_is_logged_who_comes_and_goes() -> None:
+    """Once, and not with each renewal; an operator is warned of machines that are gone."""
+    shared = SharedMembership(4)
+    with capture_logs() as logged:
+        for workers in (0, 8, 8, 4, 4):
+            shared.tell(Others(workers, 0, know_us=True))
+    assert logged == [
+        {"event": "others_joined", "log_level": "info", "workers": 8, "before": 0},
+        {"event": "others_gone", "log_level": "warning", "workers": 4, "before": 8},
+    ]
