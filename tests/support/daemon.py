@@ -44,18 +44,19 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 _SETTINGS = """\
-fqdn = "relay.test"
+fqdn = "{fqdn}"
 workers = {workers}
 use_remote_smtp = {remote}
 [[listen]]
-address = "127.0.0.1:{port}"
+address = "{host}:{port}"
 add_headers = "never"
+{listen_more}
 [[listen]]
 address = "unix:{folder}/smtp.sock"
 [limits]
 message_size = "{message_size}"
 [smarthost]
-hosts = ["127.0.0.1:{smarthost}"]
+hosts = ["{smarthost_host}:{smarthost}"]
 tls = "{smarthost_tls}"
 connections = {connections}
 {smarthost_more}
@@ -103,8 +104,15 @@ class Daemon:
     """A relay in a folder: its settings, its processes, its logs, and its command line."""
 
     def __init__(
-        self, folder: Path, smarthost: int, *, queue: Path | None = None, **settings: object
+        self,
+        folder: Path,
+        smarthost: int,
+        *,
+        queue: Path | None = None,
+        ask: str = "",
+        **settings: object,
     ) -> None:
+        """`ask` is the URL by which `rows` asks the queue, if not the one of the settings."""
         self.folder = folder
         self.port = free_port()
         self.file = folder / "relayd.toml"
@@ -112,7 +120,11 @@ class Daemon:
         self.status_log = folder / "status.log"
         self.queue = queue or folder / "queue.db"
         self.process: relayd_process.Process | None = None
+        self.ask = ask
         self._settings = {
+            "fqdn": "relay.test",
+            "host": "127.0.0.1",
+            "listen_more": "",
             "workers": 2,
             "remote": "false",
             "port": self.port,
@@ -120,6 +132,7 @@ class Daemon:
             "store": f"sqlite:{self.queue}",
             "store_more": "",
             "smarthost": smarthost,
+            "smarthost_host": "127.0.0.1",
             "smarthost_tls": "off",
             "smarthost_more": "",
             "message_size": "2MB",
@@ -135,19 +148,23 @@ class Daemon:
     # Processes
 
     def start(
-        self, *prefix: str, keep: socket.socket | None = None, traceable: bool = False
+        self,
+        *prefix: str,
+        keep: socket.socket | None = None,
+        traceable: bool = False,
+        program: Sequence[str] = (),
     ) -> None:
         """Start the daemon, under the command `prefix` if given, as leader of its own group.
 
         `keep` is a socket of systemd, for `PASS_SOCKET` as prefix. `traceable`: the test looks into
-        its processes, which relayd forbids to all but root.
+        its processes, which relayd forbids to all but root. `program` is a module that runs relayd.
         """
         serve = ("serve", "-c", str(self.file))
         if not prefix and not traceable:
             with self.log.open("ab") as out:
                 self.process = relayd_process.start(*serve, stdout=out, stderr=out)
             return
-        program = ["tests.support.traceable", "relayd"] if traceable else ["relayd"]
+        program = ["tests.support.traceable", "relayd"] if traceable else [*program, "relayd"]
         passed = {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "smtp"} if keep else {}
         with self.log.open("ab") as out:
             self.process = subprocess.Popen(
@@ -160,10 +177,10 @@ class Daemon:
                 pass_fds=() if keep is None else (keep.fileno(),),
             )
 
-    def up(self, *prefix: str, traceable: bool = False) -> float:
+    def up(self, *prefix: str, traceable: bool = False, program: Sequence[str] = ()) -> float:
         """Start and wait until all workers are ready; return how long that took."""
         began, seen = time.monotonic(), len(self.events("started"))
-        self.start(*prefix, traceable=traceable)
+        self.start(*prefix, traceable=traceable, program=program)
 
         def is_up() -> bool:
             assert self.process is not None
@@ -177,6 +194,11 @@ class Daemon:
         assert self.process is not None
         self.process.send_signal(number)
 
+    def signal_all(self, number: int) -> None:
+        """Send it to the supervisor and all workers."""
+        assert self.process is not None
+        os.killpg(self.process.pid, number)
+
     def end(self, *, within: float = 40) -> int:
         """Wait for the end; return the exit status."""
         assert self.process is not None
@@ -188,8 +210,7 @@ class Daemon:
 
     def kill(self) -> None:
         """`kill -9` of the supervisor and all workers at one instant, as far as that goes."""
-        assert self.process is not None
-        os.killpg(self.process.pid, signal.SIGKILL)
+        self.signal_all(signal.SIGKILL)
         self.end()
 
     def kill_worker(self, name: str) -> int:
@@ -250,7 +271,7 @@ class Daemon:
 
     def rows(self, query: Query = EVERYTHING) -> list[RecipientRow]:
         """The same rows, without the cost of a process: to wait for something."""
-        with closing(open_view(str(self._settings["store"]))) as view:
+        with closing(open_view(self.ask or str(self._settings["store"]))) as view:
             return list(find_rows(view, query, limit=0))
 
     def statuses(self) -> dict[str, str]:
@@ -268,10 +289,11 @@ def a_daemon(
     *,
     queue: Path | None = None,
     traceable: bool = False,
+    ask: str = "",
     **settings: object,
 ) -> Iterator[Daemon]:
     """A running relay for the length of the block."""
-    daemon = Daemon(folder, smarthost, queue=queue, **settings)
+    daemon = Daemon(folder, smarthost, queue=queue, ask=ask, **settings)
     try:
         daemon.up(traceable=traceable)
         yield daemon

@@ -54,8 +54,8 @@ class Ledger:
 class Client:
     """One connection to a relay that may be gone at any moment."""
 
-    def __init__(self, port: int) -> None:
-        self._socket = socket.create_connection(("127.0.0.1", port), timeout=CEILING)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self._socket = socket.create_connection((host, port), timeout=CEILING)
         self._replies = self._socket.makefile("rb")
         try:
             self._expect(b"220")
@@ -105,10 +105,11 @@ class Load:
         messages: int,
         seed: int,
         mail: "Mail | None" = None,
+        host: str = "127.0.0.1",
     ) -> None:
         """Without `mail`, which says what a client sends, it is for x.test, and some of it malformed."""
         self.ledger = Ledger()
-        self._port = port
+        self._port, self._host = port, host
         self._messages = messages
         self._mail = mail or _entries
         self._over = threading.Event()
@@ -137,7 +138,7 @@ class Load:
         for entry in self._mail(number, self._messages, chance):
             while client is None and not self._over.is_set():
                 try:
-                    client = Client(self._port)
+                    client = Client(self._port, self._host)
                 except OSError:
                     self._over.wait(0.05)
             if client is None or self._over.is_set():
@@ -191,7 +192,7 @@ def judge(
     """
     copies: Counter[str] = Counter(rcpt for message in received for rcpt in rcpts_of(message))
     by_rcpt = {rcpt: entry for entry in ledger.entries for rcpt in entry.recipients}
-    _judge_loss(ledger, copies)
+    judge_loss(ledger, copies)
     for message in received:
         for rcpt in rcpts_of(message):
             assert rcpt in by_rcpt, f"nobody sent anything to {rcpt}"
@@ -200,10 +201,11 @@ def judge(
             assert set(rcpts_of(message)) <= set(entry.recipients), f"{rcpt}: other recipients"
     extra = sum(count - 1 for count in Counter(_number(one) for one in received).values())
     assert extra <= duplicates, f"{extra} messages came more than once"
-    _judge_states(rows, copies)
+    judge_states(rows, copies)
 
 
-def _judge_loss(ledger: Ledger, copies: Mapping[str, int]) -> None:
+def judge_loss(ledger: Ledger, copies: Mapping[str, int]) -> None:
+    """Assert that all that was acknowledged arrived, and nothing that was refused; `copies` by recipient."""
     lost = [
         rcpt for entry in ledger.of(Fate.ACKED) for rcpt in entry.recipients if not copies.get(rcpt)
     ]
@@ -214,7 +216,8 @@ def _judge_loss(ledger: Ledger, copies: Mapping[str, int]) -> None:
     assert not unwanted, f"refused and delivered: {unwanted}"
 
 
-def _judge_states(rows: Sequence[RecipientRow], copies: Mapping[str, int]) -> None:
+def judge_states(rows: Sequence[RecipientRow], copies: Mapping[str, int]) -> None:
+    """Assert that all is over, that the history says what arrived, and that it says so of what came twice."""
     assert {row.status for row in rows} <= {Status.RELAYED}, "all is over"
     assert {row.address for row in rows} == set(copies), "status and smarthost agree"
     silent = [row.address for row in rows if copies[row.address] > 1 and not row.possible_duplicate]

@@ -9,10 +9,11 @@ import atexit
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from functools import cache
 from pathlib import Path
 from threading import Thread
@@ -72,13 +73,17 @@ def _user() -> str:
 class Server:
     """A running server."""
 
-    def __init__(self, *settings: str) -> None:
+    def __init__(self, *settings: str, prefix: Sequence[str] = (), port: int = 5432) -> None:
+        """`prefix` is a command that runs the server somewhere, such as in a network of its own."""
         assert PROGRAMS is not None
+        self._prefix = prefix
+        self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="relayd-pg-"))
         self._data = self.folder / "data"
         if os.geteuid() == 0:
             shutil.chown(self.folder, _user())
-        self._settings = (*_SETTINGS, f"unix_socket_directories={self.folder}", *settings)
+        own = (f"unix_socket_directories={self.folder}", f"port={port}")
+        self._settings = (*_SETTINGS, *own, *settings)
         subprocess.run(
             [*_as_another_user(), str(PROGRAMS / "initdb"), "-D", str(self._data), *_INIT],
             check=True,
@@ -95,12 +100,13 @@ class Server:
         command = [*_as_another_user(), str(PROGRAMS / "postgres"), "-D", str(self._data), *options]
         if command[0] == "setpriv":
             command.insert(1, "--pdeathsig=QUIT")  # however this process ends
+        command = [*self._prefix, *command]
         self._process = subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
         )
         deadline = time.monotonic() + 30
         while subprocess.run(
-            [PROGRAMS / "pg_isready", "-q", "-h", self.folder], check=False
+            [PROGRAMS / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)], check=False
         ).returncode:
             assert self._process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not begin"
@@ -110,10 +116,10 @@ class Server:
         assert self._process is not None
         return self._process.pid
 
-    def kill(self) -> None:
+    def kill(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it at once, as a crash does."""
         assert self._process is not None
-        self._process.send_signal(3)  # SIGQUIT: immediate
+        self._process.send_signal(how)
         self._process.wait(30)
 
     def close(self) -> None:
@@ -122,7 +128,7 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://relayd@/{database}?host={self.folder}"
+        return f"postgresql://relayd@/{database}?host={self.folder}&port={self.port}"
 
     def set(self, name: str, value: str) -> None:
         """Change a setting of the running server."""
@@ -136,7 +142,7 @@ class Server:
         assert PROGRAMS is not None
         psql = [str(PROGRAMS / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
         return subprocess.run(
-            [*psql, "-h", str(self.folder), "-U", "relayd", "-d", database],
+            [*psql, "-h", str(self.folder), "-p", str(self.port), "-U", "relayd", "-d", database],
             input=sql,
             text=True,
             check=True,
