@@ -20,20 +20,23 @@ def test_the_library_is_told_all_that_counts(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_text("hunter2\n")
     secret.chmod(0o600)
-    told = arguments(f"{SERVER}?password_file={secret}", writes=True)
-    context = told.pop("ssl")
-    assert isinstance(context, ssl.SSLContext)
-    assert context.check_hostname
-    assert context.verify_mode is ssl.CERT_REQUIRED
-    assert told == {
-        "host": ["a.test", "b.test"],
-        "port": [5432, 6000],
+    ways = arguments(f"{SERVER}?password_file={secret}", writes=True)
+    for told in ways:
+        context = told.pop("ssl")
+        assert isinstance(context, ssl.SSLContext)
+        assert context.check_hostname
+        assert context.verify_mode is ssl.CERT_REQUIRED
+    same = {
         "user": "relayd",
         "database": "mail",
         "password": "hunter2",
         "target_session_attrs": "read-write",
     }
-    told = arguments("postgresql:///mail", writes=False)
+    assert ways == [
+        {"host": "a.test", "port": 5432, **same},
+        {"host": "b.test", "port": 6000, **same},
+    ]
+    [told] = arguments("postgresql:///mail", writes=False)
     assert (told["ssl"], told["password"], told["user"]) == (False, "", None)
     assert told["target_session_attrs"] == "any"  # a standby answers questions
 

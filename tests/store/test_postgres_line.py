@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 import asyncpg
 import pytest
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable
 from relayd.store.postgres import unknown
 from relayd.store.postgres.line import WRITES, Line, Session, ask_once
 from relayd.store.postgres.startup import Startup
@@ -116,6 +116,38 @@ async def test_a_look_that_meets_another_operation_is_unavailable(line: Line) ->
 
     with pytest.raises(StoreUnavailable, match="deadlock detected"):
         await line.look(operation)
+
+
+@pytest.mark.parametrize("severity", ["ERROR", "PANIC"])
+async def test_a_server_that_breaks_down_in_a_commit_may_have_written_it(
+    line: Line, severity: str
+) -> None:
+    """With no room for the log, say: the part that has the commit may be on the disk."""
+    tries = []
+
+    async def operation(db: Session) -> str:
+        tries.append(1)
+        if len(tries) == 1:
+            await write(db)
+            error = asyncpg.DiskFullError("could not write to log file: No space left on device")
+            error.severity = severity
+            raise error
+        return "again"
+
+    done = line.submit(operation, is_one=True, happened=is_written)
+    if severity == "PANIC":
+        assert await done == "found"
+    else:
+        with pytest.raises(StoreFull):
+            await done
+
+
+async def test_what_nobody_can_find_out_is_not_said_to_be_unwritten(line: Line) -> None:
+    async def lose(db: Session) -> None:
+        await db.value("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    with pytest.raises(CommitUnknown):
+        await line.submit(lose, is_one=True)
 
 
 async def test_a_backend_that_still_works_for_a_lost_connection_is_ended(

@@ -36,7 +36,7 @@ _SETTINGS = (
     "log_min_messages=panic",
 )
 
-_INIT = ("-U", "relayd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+_INIT = ("-k", "-U", "relayd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
 
 def _programs() -> Path | None:
@@ -79,42 +79,62 @@ class Server:
         self._prefix = prefix
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="relayd-pg-"))
-        self._data = self.folder / "data"
+        self.data = self.folder / "data"
         if os.geteuid() == 0:
             shutil.chown(self.folder, _user())
         own = (f"unix_socket_directories={self.folder}", f"port={port}")
         self._settings = (*_SETTINGS, *own, *settings)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.make()
+        self.start()
+
+    def make(self) -> None:
+        """Make its files."""
+        self.call("initdb", "-D", str(self.data), *_INIT)
+
+    def call(self, program: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL as the user of the server. Raises CalledProcessError."""
+        assert PROGRAMS is not None
         subprocess.run(
-            [*_as_another_user(), str(PROGRAMS / "initdb"), "-D", str(self._data), *_INIT],
+            [*_as_another_user(), str(PROGRAMS / program), *arguments],
             check=True,
-            stdout=subprocess.DEVNULL,
+            capture_output=True,
             cwd="/",
         )
-        self._process: subprocess.Popen[bytes] | None = None
-        self.start()
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
+        deadline = time.monotonic() + 30
+        self._process = self._started()
+        while not self._is_ready():
+            if self._process.poll() is not None:  # processes of one that was killed are there yet
+                self._process = self._started()
+            assert time.monotonic() < deadline, "the server does not begin"
+
+    def _started(self) -> "subprocess.Popen[bytes]":
         assert PROGRAMS is not None
         options = [part for each in self._settings for part in ("-c", each)]
-        command = [*_as_another_user(), str(PROGRAMS / "postgres"), "-D", str(self._data), *options]
+        command = [*_as_another_user(), str(PROGRAMS / "postgres"), "-D", str(self.data), *options]
         if command[0] == "setpriv":
             command.insert(1, "--pdeathsig=QUIT")  # however this process ends
         command = [*self._prefix, *command]
-        self._process = subprocess.Popen(
+        return subprocess.Popen(
             command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/"
         )
-        deadline = time.monotonic() + 30
-        while subprocess.run(
-            [PROGRAMS / "pg_isready", "-q", "-h", self.folder, "-p", str(self.port)], check=False
-        ).returncode:
-            assert self._process.poll() is None, "the server ended"
-            assert time.monotonic() < deadline, "the server does not begin"
+
+    def _is_ready(self) -> bool:
+        assert PROGRAMS is not None
+        asked = [str(PROGRAMS / "pg_isready"), "-q", "-h", str(self.folder), "-p", str(self.port)]
+        return subprocess.run(asked, check=False).returncode == 0
 
     @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def is_running(self) -> bool:
+        return self._process is not None and self._process.poll() is None
 
     def kill(self, how: signal.Signals = signal.SIGQUIT) -> None:
         """End it at once, as a crash does."""
@@ -123,7 +143,7 @@ class Server:
         self._process.wait(30)
 
     def close(self) -> None:
-        if self._process is not None and self._process.poll() is None:
+        if self.is_running:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
@@ -132,7 +152,7 @@ class Server:
 
     def set(self, name: str, value: str) -> None:
         """Change a setting of the running server."""
-        self.run(f"ALTER SYSTEM SET {name} = {value}")
+        self.run(f"ALTER SYSTEM SET {name} = '{value}'")
         self.run("SELECT pg_reload_conf()")
         while self.run(f"SHOW {name}").strip() != value:
             pass
@@ -195,9 +215,14 @@ async def _clear(db: Session) -> None:
 def database() -> str:
     """Return the URL of the database that the tests of this process share, one after the other."""
     url = server().url()
+    prepare(url)
+    return url
+
+
+def prepare(url: str) -> None:
+    """Make the tables in a database."""
     _wait_for(asyncio.to_thread(migrate, url))
     _wait_for(ask_once(url, _prepare))
-    return url
 
 
 def empty() -> None:

@@ -9,18 +9,20 @@ from relayd.secret_files import SecretError, read_secret
 from relayd.store.postgres_url import PostgresUrl, read_url
 
 
-def arguments(url: str, *, writes: bool) -> dict[str, Any]:
-    """Return the arguments of a connection, which is to one that `writes`, or to a standby too. Raises StoreUnavailable for files that cannot be read."""
+def arguments(url: str, *, writes: bool) -> list[dict[str, Any]]:
+    """Return the arguments of a connection to each host: to one that `writes`, or to a standby too.
+
+    Raises StoreUnavailable for files that cannot be read.
+    """
     told = read_url(url)
-    return {
-        "host": [host for host, _ in told.hosts],
-        "port": [port for _, port in told.hosts],
+    same = {
         "user": told.user or None,
         "database": told.database,
         "password": _password(told),
         "ssl": _tls(told),
         "target_session_attrs": "read-write" if writes else "any",
     }
+    return [{"host": host, "port": port, **same} for host, port in told.hosts]
 
 
 def _password(told: PostgresUrl) -> str:

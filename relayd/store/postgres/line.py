@@ -4,7 +4,7 @@ A task owns the connection, and nobody cancels that task: the library would canc
 caller would not know what became of the commit. Who submits an operation gets a future. What comes while
 the line is busy waits.
 
-Only this module knows the library and its errors.
+What the library and its errors mean is told by `library`.
 """
 
 import asyncio
@@ -15,20 +15,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Generic, TypeVar
 
-import asyncpg
-
-from relayd.errors import CommitUnknown, StoreError, StoreFull, StoreUnavailable, TookTooLong
-from relayd.store.postgres.address import arguments
+from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
+from relayd.store.postgres import library
+from relayd.store.postgres.library import MET, translate
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.session import Operation, Row, Session
 from relayd.store.postgres.unknown import Backend, ConnectionLost, Unknown, resolve
 
-__all__ = ["READS", "WRITES", "Line", "Operation", "Row", "Session", "ask_once", "translate"]
+__all__ = ["READS", "WRITES", "Line", "Operation", "Row", "Session", "ask_once"]
 
 T = TypeVar("T")
 
+_LOST = "the connection to the store was lost"
+_IN_COMMIT = f"{_LOST} during a commit"
 _TRIES = 5  # of an operation that met another one: deadlock, serialization
-_CONNECTS_WITHIN = 5.0  # seconds
 _WAITS, _WAITS_AT_MOST = 0.1, 5.0  # seconds between two tries to connect
 _BACKEND = "SELECT pid, backend_start::text FROM pg_stat_activity WHERE pid = pg_backend_pid()"
 
@@ -91,13 +91,14 @@ class Line:
         """
         self._url = url
         self._settings = {**settings, "application_name": name}
+        self._writes = _READ_ONLY not in settings
         self._reach = Reach() if reach is None else reach
         self._on_commit = on_commit
         self._on_lost_look = on_lost_look
         self._first = first
         self._greet = greet
         self._waiting: deque[_Job[Any]] = deque()
-        self._connection: asyncpg.Connection[Any] | None = None
+        self._connection: library.Connection | None = None
         self._backend: Backend = (0, "")
         self._owed: list[tuple[Backend, Operation[None]]] = []  # to be run once a commit is over
         self._warned = False  # by the server, since the last statement began
@@ -167,7 +168,7 @@ class Line:
         for is_last in (*[False] * (_TRIES - 1), True):
             try:
                 return await self._run(job.operation, is_one=job.is_one)
-            except _MET as exc:
+            except MET as exc:
                 if is_last:
                     raise translate(exc) from exc
             except Unknown as exc:
@@ -190,12 +191,12 @@ class Line:
             raise
 
     async def look(self, operation: Operation[T]) -> T:
-        """Run an operation that only looks. Raises StoreUnavailable."""
+        """Run an operation that only looks. Raises StoreUnavailable, and Unknown when its connection was lost."""
         try:
             return await self._run(operation, is_one=True)
-        except (Unknown, ConnectionLost) as exc:
-            raise StoreUnavailable("the connection to the store was lost") from exc
-        except _MET as exc:
+        except ConnectionLost as exc:
+            raise StoreUnavailable(str(exc)) from exc
+        except MET as exc:
             raise translate(exc) from exc
 
     async def _run(self, operation: Operation[T], *, is_one: bool) -> T:
@@ -222,16 +223,17 @@ class Line:
 
     async def _failed(self, exc: Exception, session: Session, *, is_known: bool) -> Exception:
         """Return what to raise for an error; `is_known`: nothing can have been committed."""
-        is_lost = self._connection is None or self._connection.is_closed()
-        if isinstance(exc, _LOST) and (is_lost or not isinstance(exc, asyncpg.InterfaceError)):
+        if library.is_lost(exc, self._connection):
             self._drop()
-            words = "the connection to the store was lost"
-            return ConnectionLost(words) if is_known else Unknown(self._backend)
+            is_known = is_known or not self._writes
+            return ConnectionLost(_LOST) if is_known else Unknown(self._backend)
         try:
             await session.undo()
-        except (*_LOST, asyncpg.PostgresError):
+        except library.ERRORS:
             self._drop()
-        is_ours = isinstance(exc, (asyncpg.PostgresError, *_LOST)) and not isinstance(exc, _MET)
+        if library.is_read_only(exc):
+            self._drop()
+        is_ours = isinstance(exc, library.ERRORS) and not isinstance(exc, MET)
         return translate(exc) if is_ours else exc
 
     def _committed(self, session: Session) -> None:
@@ -258,52 +260,42 @@ class Line:
             self._connection.terminate()
             self._connection = None
 
-    async def _connected(self) -> "asyncpg.Connection[Any]":
+    async def _connected(self) -> library.Connection:
         if self._connection is not None and not self._connection.is_closed():
             return self._connection
         loop = asyncio.get_running_loop()
         if loop.time() < self._next_try:
             raise StoreUnavailable(self._why)
         try:
-            connection = await self._connect()
-        except (*_LOST, asyncpg.PostgresError, StoreUnavailable) as exc:
-            refused = exc if isinstance(exc, StoreUnavailable) else translate(exc)
-            self._why = str(refused)
+            connection = await library.connect(
+                self._url,
+                self._settings,
+                writes=self._writes,
+                greet=self._meet,
+                warned=self._take_warning,
+            )
+        except StoreUnavailable as exc:
+            self._why = str(exc)
             self._reach.missed(self._why)
             self._pause = min(max(self._pause * 2, _WAITS), _WAITS_AT_MOST)
             self._next_try = loop.time() + self._pause * secrets.randbelow(1000) / 1000
-            raise refused from exc
+            raise
         self._reach.found()
         self._pause, self._connection = 0.0, connection
         return connection
 
-    async def _connect(self) -> "asyncpg.Connection[Any]":
-        connection: asyncpg.Connection[Any] = await asyncpg.connect(
-            **arguments(self._url, writes=_READ_ONLY not in self._settings),
-            server_settings=dict(self._settings),
-            timeout=_CONNECTS_WITHIN,
-        )
-        connection.add_log_listener(self._hear)
-        try:
-            session = Session(connection)
-            [(pid, began)] = await session.fetch(_BACKEND)
-            self._backend = (pid, began)
-            if self._greet is not None:
-                await self._greet(session)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
+    async def _meet(self, session: Session) -> None:
+        [(pid, began)] = await session.fetch(_BACKEND)
+        self._backend = (pid, began)
+        if self._greet is not None:
+            await self._greet(session)
 
-    def _hear(self, _connection: object, message: Any) -> None:
-        if (message.severity_en or message.severity) == "WARNING":
-            self._warned = True
+    def _take_warning(self) -> None:
+        self._warned = True
 
 
 def _gave_up(job: _Job[Any]) -> StoreUnavailable | CommitUnknown:
-    if job.happened is None and not job.again:
-        return CommitUnknown("the connection to the store was lost during a commit")
-    return StoreUnavailable("the connection to the store was lost")
+    return CommitUnknown(_IN_COMMIT) if job.happened is None else StoreUnavailable(_LOST)
 
 
 async def _all(operations: Iterable[Operation[None]], db: Session) -> None:
@@ -318,29 +310,3 @@ async def ask_once(url: str, operation: Operation[T]) -> T:
         return await line.submit(operation)
     finally:
         await line.close()
-
-
-def translate(exc: BaseException) -> StoreUnavailable | StoreFull:
-    """Name an error of the library in the words of `relayd.errors`."""
-    if isinstance(exc, asyncpg.DiskFullError):
-        return StoreFull("no room left on the disk of the database")
-    if isinstance(exc, asyncpg.QueryCanceledError):
-        return TookTooLong("the question took longer than it may: a narrower one is faster")
-    words = str(exc).partition("\n")[0] or type(exc).__name__
-    return StoreUnavailable(f"the database cannot be used: {words}")
-
-
-_MET = (
-    asyncpg.DeadlockDetectedError,
-    asyncpg.SerializationError,
-    # A column has another type than when the statement was prepared. The library has forgotten the statement by now.
-    asyncpg.InvalidCachedStatementError,
-)
-_LOST = (
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    OSError,
-)

@@ -7,7 +7,7 @@ _OLDEST = 150_000  # PostgreSQL 15
 _FACTS = (
     "SELECT current_setting('server_version_num')::int, current_setting('server_version'),"
     " current_setting('fsync'), current_setting('full_page_writes'), current_setting('server_encoding'),"
-    " current_setting('synchronous_commit'), pg_backend_pid(), pg_is_in_recovery()"
+    " current_setting('synchronous_commit'), pg_backend_pid()"
 )
 _TIMELINE = "SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::int"
 
@@ -21,7 +21,7 @@ class Startup:
     async def check(self, db: Session) -> None:
         """Raise StoreUnavailable, with the remedy, for a server that would lose mail."""
         [facts] = await db.fetch(_FACTS)
-        number, version, fsync, pages, encoding, commit, pid, is_standby = facts
+        number, version, fsync, pages, encoding, commit, pid = facts
         if number < _OLDEST:
             raise StoreUnavailable(f"the server is PostgreSQL {version}: relayd needs 15 or newer")
         if fsync == "off" or pages == "off":
@@ -31,8 +31,6 @@ class Startup:
             raise StoreUnavailable(
                 f"the database has the encoding {encoding}: create one with ENCODING 'UTF8'"
             )
-        if is_standby:
-            raise StoreUnavailable("the server is a standby: name the primary in store.url as well")
         if commit not in ("on", "remote_apply") or pid != await db.value("SELECT pg_backend_pid()"):
             raise StoreUnavailable(
                 "a pooler in transaction mode is in between: name the server itself, or use session mode"

@@ -2,8 +2,8 @@
 
 Absent is not enough: the server may still work for the connection that was lost, or wait for a standby, and its rows
 appear later. So that is final once that backend has gone, which is looked at first. It is told to go, since a server
-may take hours to notice that nobody listens. What is there is durable once another commit of the
-same server was, since that is later in its log.
+may take hours to notice that nobody listens. What is there may not be on a standby yet, and what is then done again may
+have nothing left to write. All of it is durable once another commit of the same server was, since that is later in its log.
 """
 
 import asyncio
@@ -20,11 +20,12 @@ _GIVEN_UP_AFTER = 300.0  # seconds
 _LOOKS_EACH = 1.0  # seconds
 _IS_THERE = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2"
 _END = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = $1 AND backend_start::text = $2"
-_COMMIT = "SELECT pg_current_xact_id()::text"  # with a number of its own, its end is written and waits as any other
+# It writes to the log: the commit of one that only has a number waits for neither disk nor standby.
+_COMMIT = "SELECT pg_logical_emit_message(true, 'relayd', '')::text"
 
 
 class Runs(Protocol):
-    """Runs an operation that only looks, on a connection that works. Raises StoreUnavailable."""
+    """Runs an operation that only looks, on a connection that works. Raises StoreUnavailable, Unknown."""
 
     async def __call__(self, operation: Operation[T], /) -> T: ...
 
@@ -54,14 +55,17 @@ async def resolve(
     """
     loop = asyncio.get_running_loop()
     gives_up_at = loop.time() + within
+    lost: list[Backend] = []  # of looks, whose commits may wait as well: connections are few
 
     async def find(db: Session) -> tuple[T | None, bool]:
+        for each in lost:
+            await db.fetch(_END, *each)
         is_there = await db.value(_IS_THERE, *backend) is not None
         result = None if happened is None else await happened(db)
-        if result is not None:
-            await db.value(_COMMIT)
-        elif is_there:
+        if result is None and is_there:
             await db.fetch(_END, *backend)
+        else:
+            await db.value(_COMMIT)
         return result, is_there
 
     while True:
@@ -69,6 +73,8 @@ async def resolve(
             result, is_there = await look(find)
         except StoreUnavailable:
             pass
+        except Unknown as exc:
+            lost.append(exc.backend)
         else:
             if result is not None or not is_there:
                 return result
