@@ -169,7 +169,7 @@ async def tidy(history: timedelta, store: QueueStore, clock: Clock) -> None:
 
 async def keep_tally(parts: Parts) -> None:
     """Count the history, a batch at a time. Workers look at different times: one finds what there is."""
-    between = _COUNTED + parts.worker % 8 / 3
+    between, told = _COUNTED + parts.worker % 8 / 3, Seldom()
     while True:
         is_busy = False
         try:
@@ -177,7 +177,8 @@ async def keep_tally(parts: Parts) -> None:
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("tally_failed", fault="local", reason=str(error))
+            if told.is_due(parts.clock.monotonic()):
+                log.warning("tally_failed", fault="local", reason=str(error))
         await asyncio.sleep(_BREATH if is_busy else between)
 
 
@@ -209,7 +210,7 @@ async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> No
     What goes before its time is told: `relayd queue requeue` cannot send it again.
     """
     oldest = oldest_kept(keep_bounced, clock)
-    told, messages, octets = Seldom(), 0, 0
+    told, failed, messages, octets = Seldom(), Seldom(), 0, 0
     while True:
         gone = LetGo()
         try:
@@ -217,7 +218,8 @@ async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> No
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("let_go_failed", fault="local", reason=str(error))
+            if failed.is_due(clock.monotonic()):
+                log.warning("let_go_failed", fault="local", reason=str(error))
         if gone.for_room:
             messages, octets = messages + gone.messages, octets + gone.octets
         if messages and told.is_due(clock.monotonic()):

@@ -32,6 +32,7 @@ from relayd.metrics.server import serve_metrics
 from relayd.policy.delivery import route
 from relayd.policy.delivery.shares import slots_of
 from relayd.policy.pausing import Pausing
+from relayd.policy.seldom import Seldom
 from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
 from relayd.ports.membership import Cluster
 from relayd.ports.queue import QueueStore
@@ -133,7 +134,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 IdSource(registered),
                 events,
                 clock,
-                Pausing(inherited.pausing, read=partial(_pause_rules, view)),
+                Pausing(inherited.pausing, read=partial(_pause_rules, view, Seldom(), clock)),
                 signer_of(settings.dkim),
                 Asking(is_near=is_near),
                 DaemonMembership(settings.workers, inherited.place) if is_near else shared,
@@ -323,12 +324,13 @@ def _wakeups(
     return Together((here, elsewhere))
 
 
-def _pause_rules(view: QueueView) -> Collection[PauseRule] | None:
+def _pause_rules(view: QueueView, told: Seldom, clock: SystemClock) -> Collection[PauseRule] | None:
     """Return the pause rules in the store; None when it cannot be read."""
     try:
         return view.pause_rules()
     except StoreError as error:
-        log.warning("pause_rules_not_read", fault="local", reason=str(error))
+        if told.is_due(clock.monotonic()):
+            log.warning("pause_rules_not_read", fault="local", reason=str(error))
         return None
 
 

@@ -70,6 +70,8 @@ def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Se
     asked = two.run("status")
     assert asked.status == os.EX_UNAVAILABLE
     assert len(asked.err.splitlines()) == 1
+    for each in machines:
+        eventually(partial(each.events, "store_away"), "the log says so")
 
     server.start()
 
@@ -82,6 +84,8 @@ def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Se
     eventually(is_taken, "mail is taken again")
     eventually(lambda: two.statuses().get("c@x.test") == "relayed", "it arrives")
     assert arrived.items() <= two.statuses().items()
+    for each in machines:
+        eventually(partial(each.events, "store_back"), "the log says so")
 
 
 def _noted(machine: Daemon) -> dict[str, int | None]:

@@ -78,6 +78,7 @@ from relayd.store.postgres.spool import UnnamedFile
 from relayd.store.postgres.startup import Startup
 from relayd.store.postgres.together import Together
 from relayd.store.postgres.trust import PostgresTrust
+from relayd.store.url import name_of
 from relayd.store.values import to_ms
 
 _RENEWED_BY_THEN = 60.0  # seconds, after the store was away or its clock was set, until all that live have renewed their leases
@@ -113,7 +114,7 @@ class PostgresStore:
         self._members = Members()
         self._has_all_looks = True  # behind commits, at which destinations have something to do
         self._age = Age(clock, leases_by)
-        self._reach, self._startup = Reach(clock.monotonic), Startup()
+        self._reach, self._startup = Reach(clock.monotonic, store=name_of(url)), Startup()
         self._arrivals = self._line(url, "enqueue")
         self._results = self._line(url, "settle")
         self._lease = self._line(url, "lease")
