@@ -10,7 +10,7 @@ from tests.support.postgres import Server
 
 _FOLLOWS = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming' AND sync_state {}"
 _IS_BEHIND = "SELECT count(*) FROM pg_stat_replication WHERE replay_lsn IS NULL OR replay_lsn < pg_current_wal_lsn()"
-_KEPT = ("wal_keep_size", "256MB")  # of the log, for who follows, and for pg_rewind
+_KEPT = ("wal_keep_size", "64MB")  # of the log, for who follows, and for pg_rewind
 _WITHIN = 30.0  # seconds
 
 
@@ -86,7 +86,9 @@ class Pair:
         try:
             source = f"host={self.primary.folder} user=relayd dbname=postgres"
             self.primary.run("CHECKPOINT")  # the new timeline is in its control file
-            self.standby.call("pg_rewind", "-D", str(self.standby.data), "--source-server", source)
+            self.standby.call(
+                "pg_rewind", "-N", "-D", str(self.standby.data), "--source-server", source
+            )
             _follow(self.primary, self.standby)
         except subprocess.CalledProcessError:
             is_rewound = False
