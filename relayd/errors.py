@@ -125,6 +125,14 @@ class SchemaMismatch(StoreError):
     """The queue was written by another version of relayd."""
 
 
+class StoreMoved(StoreError):
+    """The queue is being copied to another store, or was: no relayd may serve this one (exit status 78)."""
+
+
+class CopyFailed(StoreError):
+    """The queue could not be copied to another store; says whether it can be served as before (exit status 73)."""
+
+
 class NotAFile(StoreError):
     """What was asked is for a queue that is a file, and this one is on a server; says what to do instead (64)."""
 

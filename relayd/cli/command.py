@@ -20,6 +20,7 @@ from relayd.errors import (
     BackupFailed,
     CheckerDown,
     ConfigError,
+    CopyFailed,
     DaemonUnreachable,
     NotAFile,
     RelaydError,
@@ -29,6 +30,7 @@ from relayd.errors import (
     StartError,
     StoreForbidden,
     StoreFull,
+    StoreMoved,
     StoreUnavailable,
     UsersError,
 )
@@ -37,9 +39,11 @@ from relayd.errors import (
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
     (ConfigError, os.EX_CONFIG),
     (UsersError, os.EX_CONFIG),
+    (StoreMoved, os.EX_CONFIG),
     (CheckerDown, os.EX_TEMPFAIL),
     (BackupFailed, os.EX_CANTCREAT),
     (RestoreFailed, os.EX_CANTCREAT),
+    (CopyFailed, os.EX_CANTCREAT),
     (DaemonUnreachable, os.EX_UNAVAILABLE),
     (Shortage, os.EX_TEMPFAIL),
     (NotAFile, os.EX_USAGE),

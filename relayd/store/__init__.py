@@ -6,13 +6,14 @@ What they do not own is beside them: `spool` has large content while it comes in
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from relayd.errors import NotAFile, StoreUnavailable
 from relayd.ports.view import QueueView
 from relayd.store.url import is_file, name_of, queue_file
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
+    from collections.abc import Coroutine
     from datetime import datetime
 
     from relayd.policy.doctor.machine import QueueFacts, StoreFacts
@@ -22,12 +23,15 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
     from relayd.ports.queue import QueueStore
     from relayd.ports.schema import Migrated, SchemaStep
     from relayd.ports.upkeep import Compacted
+    from relayd.store.copying.run import Copied
+    from relayd.store.copying.side import Tell
     from relayd.store.postgres.hints import PostgresHints
     from relayd.store.replaced import Replaced
     from relayd.store.sqlite.compacting import Progress
     from relayd.store.sqlite.connection import Upgrading
     from relayd.store.sqlite.replacing import Owner
 
+T = TypeVar("T")
 
 _INSTEAD = {
     "backup": "back the server up by its own means: a base backup and the archive of its log (docs/howto/cluster.md)",
@@ -142,6 +146,47 @@ def migrate(url: str) -> "Migrated":
     from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
 
     return checkup.migrate(url)
+
+
+def copy(source: str, target: str, tell: "Tell", *, is_locked: Callable[[str], bool]) -> "Copied":
+    """Copy the queue at one URL to another, which takes its place, for who has the locks of those that are files.
+
+    `tell` is told what is done. `is_locked` says of a server if no relayd of this machine serves it. Raises CopyFailed,
+    StoreError.
+    """
+    from relayd.store.copying.opening import opened  # noqa: PLC0415 -- only for this
+    from relayd.store.copying.run import copy as run  # noqa: PLC0415 -- as above
+
+    async def work() -> "Copied":
+        async with (
+            opened(source, is_locked) as one,
+            opened(target, is_locked, is_new=True) as other,
+        ):
+            return await run(one, other, tell)
+
+    return _run(work())
+
+
+def undo_copy(source: str, target: str, *, is_locked: Callable[[str], bool]) -> None:
+    """Let a queue that was copied be served again, and not its copy. Raises CopyFailed, StoreError."""
+    from relayd.store.copying.opening import opened  # noqa: PLC0415 -- only for this
+    from relayd.store.copying.run import undo  # noqa: PLC0415 -- as above
+    from relayd.store.url import shown  # noqa: PLC0415 -- as above
+
+    async def work() -> None:
+        async with opened(source, is_locked) as one:
+            await undo(one, shown(target), lambda: opened(target, is_locked))
+
+    _run(work())
+
+
+def _run(work: "Coroutine[object, object, T]") -> "T":
+    import asyncio  # noqa: PLC0415 -- as above
+
+    try:
+        return asyncio.run(work)
+    except ImportError as error:
+        raise _without_extra(error) from error
 
 
 def file_for(command: str, url: str) -> str:

@@ -20,6 +20,7 @@ from relayd.errors import (
     RelaydError,
     SchemaMismatch,
     StoreError,
+    StoreMoved,
     StoreUnavailable,
     first_of,
 )
@@ -78,7 +79,7 @@ def run(settings: Settings, inherited: Inherited) -> int:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             return runner.run(_work(settings, inherited))
-        except* SchemaMismatch as mismatch:
+        except* (SchemaMismatch, StoreMoved) as mismatch:
             log.critical("worker_ends", fault="local", reason=str(first_of(mismatch)))
             status = os.EX_CONFIG  # another try would end the same way
         except* (

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import click
 
@@ -21,14 +20,28 @@ class Serving(click.ClickException):
 def a_stopped_queue(command: str) -> Iterator[str]:
     """The URL of the settings' store, whose daemon is kept from starting until the end.
 
-    Raises ConfigError, NotAFile, Serving, StartError, and StoreForbidden for another user than root and the daemon's.
+    Raises ConfigError, NotAFile, and what `a_stopped_file` does.
     """
-    from relayd.file_access import name_of  # noqa: PLC0415
-    from relayd.store import file_for, owner_of  # noqa: PLC0415
-    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
+    from relayd.store import file_for  # noqa: PLC0415
 
     url = load_settings().store.url
-    queue, owner = Path(file_for(command, url)), owner_of(url)
+    file_for(command, url)
+    with a_stopped_file(url):
+        yield url
+
+
+@contextmanager
+def a_stopped_file(url: str) -> Iterator[None]:
+    """Keep the daemon of a queue that is a file from starting until the end.
+
+    Raises Serving, StartError, and StoreForbidden for another user than root and the daemon's.
+    """
+    from relayd.file_access import name_of  # noqa: PLC0415
+    from relayd.store import owner_of  # noqa: PLC0415
+    from relayd.store.url import queue_file  # noqa: PLC0415
+    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
+
+    queue, owner = queue_file(url), owner_of(url)
     if os.geteuid() not in {0, owner.uid}:
         users = " or as ".join(dict.fromkeys(("root", name_of(owner.uid))))
         raise StoreForbidden(f"you may not change {queue}: run this as {users}")
@@ -42,6 +55,6 @@ def a_stopped_queue(command: str) -> Iterator[str]:
     try:
         for path in made:
             owner.take(path)
-        yield url
+        yield
     finally:
         lock.close()

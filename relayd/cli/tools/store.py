@@ -1,5 +1,7 @@
 """`relayd store`: what the queue is in, its schema brought up to date, room that the history took given back.
 
+`copy` is in a module of its own.
+
 `compact` is for a queue that is a file. While the daemon works it does that in short steps, and this command asks for
 one after the other. Otherwise the command writes a smaller copy of the queue, which takes its place.
 """
@@ -25,6 +27,7 @@ from relayd.cli.group import Group
 from relayd.cli.output import paint, show_json
 from relayd.cli.progress import Progress, progress
 from relayd.cli.tools.offline import a_stopped_queue
+from relayd.cli.tools.store_copy import copy
 from relayd.errors import DaemonUnreachable
 from relayd.mail.words import format_instant
 
@@ -48,7 +51,10 @@ class NeedsStop(click.ClickException):
 @click.group(cls=Group)
 @settings_option()
 def store() -> None:
-    """Look at what the queue is in, bring it up to date, make a queue file smaller."""
+    """Look at what the queue is in, bring it up to date, copy it elsewhere, make a queue file smaller."""
+
+
+store.add_command(copy)
 
 
 @store.command()

@@ -8,6 +8,11 @@ async def number(db: Session, name: str, default: int) -> int:
     return default if found is None else int(found)
 
 
+async def value(db: Session, name: str) -> bytes | None:
+    found = await db.value("SELECT value FROM meta WHERE key = $1", name)
+    return None if found is None else bytes(found)
+
+
 async def write_number(db: Session, name: str, value: int) -> None:
     await write(db, name, str(value).encode())
 
@@ -22,8 +27,7 @@ async def write(db: Session, name: str, value: bytes) -> None:
 
 async def secret(db: Session) -> bytes | None:
     """Return the random octets of this store; None: nobody has made them yet."""
-    found = await db.value("SELECT value FROM meta WHERE key = 'secret'")
-    return None if found is None else bytes(found)
+    return await value(db, "secret")
 
 
 async def make_secret(db: Session, octets: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """A connection as operations see it: statements, and the transaction that they are in."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 T = TypeVar("T")
@@ -58,6 +58,11 @@ class Session:
     async def many(self, sql: str, rows: Iterable[Row]) -> None:
         """Run a statement for each row of parameters."""
         await self._answer(self._connection.executemany(sql, list(rows)))
+
+    async def add(self, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+        """Add many rows to a table, each with these columns. Source: PostgreSQL manual, COPY."""
+        coming = self._connection.copy_records_to_table(table, records=rows, columns=columns)
+        await self._answer(coming)
 
     async def unless_locked(
         self, operation: Callable[[], Awaitable[T]], *, within: int

@@ -11,6 +11,7 @@ from relayd.mail.ids import (
     next_number,
     received_at_of,
 )
+from relayd.store.moved import ARRIVING, LEAVING, check_served
 from relayd.store.postgres import leases, meta
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import SERVER_CLOCK, Moment
@@ -35,8 +36,9 @@ async def remove_dead(db: Session, worker: WorkerIdentity, *, now: int) -> None:
 
 
 async def add(db: Session, worker: WorkerIdentity, *, at: datetime, moment: Moment) -> Registration:
-    """Give `worker` its number. Raises StoreUnavailable when too many are alive."""
+    """Give `worker` its number. Raises StoreUnavailable when too many are alive, StoreMoved for a queue of no relayd."""
     await db.execute("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
+    check_served(await meta.value(db, LEAVING), await meta.value(db, ARRIVING))
     living = [number for (number,) in await db.fetch("SELECT number FROM worker")]
     number = next_number(await meta.number(db, _LAST, 0), living)
     await meta.write_number(db, _LAST, number)

@@ -146,6 +146,7 @@ class SqliteStore:
         at, now = self._clock.now(), self._now()
 
         def operation(db: apsw.Connection) -> Registration:
+            workers.check_served(db)
             self._age.begin(db, is_first=workers.is_first(db, worker))
             workers.remove_dead(db, worker, now=now)
             destinations.end_pauses(db, now=now)

@@ -17,10 +17,17 @@ from relayd.mail.ids import (
     next_number,
     received_at_of,
 )
+from relayd.store import moved
 from relayd.store.sqlite import leases
 from relayd.store.sqlite.values import fetch
 
 _DEAD = "boot <> ? OR name = ?"
+
+
+def check_served(db: apsw.Connection) -> None:
+    """Raise StoreMoved for a queue that no relayd may serve: it is copied to another store, or was."""
+    sql = "SELECT value FROM meta WHERE key = ?"
+    moved.check_served(*(db.execute(sql, (key,)).get for key in (moved.LEAVING, moved.ARRIVING)))
 
 
 def is_first(db: apsw.Connection, worker: WorkerIdentity) -> bool:

@@ -86,6 +86,8 @@ SAMPLES = {  # of the arguments that commands require, by name
     "domain": "x.test",
     "shell": "bash",
     "wanted": ID,
+    "source": "sqlite:/nonexistent/queue.db",
+    "target": "sqlite:/nonexistent/copy.db",
 }
 MORE = {  # options that keep a command short
     "top": ["--once"],

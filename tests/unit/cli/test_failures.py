@@ -85,6 +85,7 @@ LINES = {
     "move": ["no/such/folder"],
     "nodes": [],
     "store compact": [],
+    "store copy": ["sqlite:/no/such/queue.db", "sqlite:/no/such/copy.db"],
     "store migrate": [],
     "store status": [],
     "classify": ["550 no such user"],

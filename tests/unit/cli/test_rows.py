@@ -109,6 +109,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
             "sites free",
             "reload",
             "store compact",
+            "store copy",
             "store migrate",
             "backup",
             "restore",

@@ -1,0 +1,338 @@
+"""A database as one side of a copy."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+
+from relayd.errors import CopyFailed
+from relayd.mail.content import Content
+from relayd.mail.ids import MessageId
+from relayd.store.copying.side import (
+    CONTENTS,
+    Keyed,
+    Row,
+    Tell,
+    another_works_on,
+    served_since,
+)
+from relayd.store.copying.tables import (
+    COUNTERS,
+    META,
+    RECIPIENT,
+    SHARED_META,
+    TABLES,
+    Table,
+)
+from relayd.store.moved import ARRIVING, DONE, GIVEN_UP, LEAVING, Mark, read
+from relayd.store.postgres import content, meta, nodes, partitions, upgrade
+from relayd.store.postgres.events import IN_A_TRANSACTION
+from relayd.store.postgres.line import READS, WRITES, Line, Session
+from relayd.store.postgres.moment import SERVER_CLOCK
+from relayd.store.postgres.startup import Startup
+from relayd.store.url import shown
+
+_QUEUE, _FINISHED = "queue", ("slot", "next_attempt_at")  # what a finished recipient does not have
+_UNFINISHED = frozenset({"queued", "held"})
+_ID_EPOCH = 1_577_836_800_000  # relayd.mail.ids: 2020
+_AT_ONCE = 100_000  # transactions that are begun for their numbers alone
+_MOST = 100_000_000  # of these
+_FROM: Mapping[str, str] = {
+    RECIPIENT: "every_recipient",
+    META: (
+        f"(SELECT * FROM meta WHERE {SHARED_META} AND value <> '0'::bytea)"  # noqa: S608 -- constants
+    ),
+    "destination": "(SELECT * FROM destination WHERE paused_until > 0 OR paused_for <> '')",
+}
+_AS: Mapping[tuple[str, str], str] = {
+    ("came_back", "place"): "t.ctid",
+    (RECIPIENT, "slot"): "CASE WHEN slot < 0 THEN slot END",
+    (RECIPIENT, "possible_duplicate"): (
+        "CASE WHEN slot > 0 THEN greatest(possible_duplicate, 1) ELSE possible_duplicate END"
+    ),
+}
+_FOLDED = {"tally", "tally_delay"}  # tables whose key has the value in lower case
+_CONTENTS = (
+    "SELECT message_id, parts, CASE WHEN parts = 0 THEN body END FROM content WHERE message_id > $1"
+    " ORDER BY message_id LIMIT $2"
+)
+_ALIVE = (
+    f"SELECT w.node, n.machine, ({SERVER_CLOCK} - w.seen_at) / 1000 FROM worker w"  # noqa: S608 -- constants
+    f" LEFT JOIN node n ON n.name = w.node WHERE w.seen_at > {SERVER_CLOCK} - {nodes.ALIVE_FOR} ORDER BY 3"
+)
+_DUE = (
+    "INSERT INTO destination AS d (key, due_at) SELECT destination, min(next_attempt_at) FROM queue"
+    " WHERE state = 'queued' AND slot IS NULL GROUP BY destination ON CONFLICT (key) DO UPDATE"
+    " SET due_at = greatest(d.paused_until, excluded.due_at)"
+)
+_LAST = (
+    "SELECT coalesce(last_value, 0) FROM pg_sequences WHERE schemaname = current_schema()"
+    " AND format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)"
+)
+_LAST_EVENT = (
+    "SELECT greatest((SELECT max(number) FROM event), (SELECT max(event) FROM delivery),"
+    " (SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = 'tallied'), 0)"
+)
+_LAST_WORKER = "last_worker"
+
+
+class PostgresSide:
+    """`relayd.store.copying.side.Side` on a database."""
+
+    def __init__(self, url: str, *, has_lock: bool) -> None:
+        """`has_lock`: no relayd of this machine serves the database."""
+        self.url, self.shown = url, shown(url)
+        self._has_lock = has_lock
+        self._weeks: set[int] = set()  # that are there
+        self._reads = Line(url, "relayd/copy", {**READS, "enable_seqscan": "off"})
+        self._writes = Line(url, "relayd/copy", WRITES, greet=Startup().check)
+
+    async def bring_up(self) -> None:
+        """Bring the schema up to date. Raises SchemaMismatch."""
+        await upgrade.bring_up(self._writes.submit)
+
+    async def marks(self) -> tuple[Mark | None, Mark | None]:
+        async def question(db: Session) -> tuple[Mark | None, Mark | None]:
+            return await _mark(db, LEAVING), await _mark(db, ARRIVING)
+
+        return await self._writes.submit(question)
+
+    async def leave(self, mark: Mark) -> None:
+        async def operation(db: Session) -> None:
+            await self._expect_no_worker(db)
+            await meta.write(db, LEAVING, mark.dump())
+
+        await self._writes.submit(operation)
+
+    async def stay(self) -> None:
+        async def operation(db: Session) -> None:
+            await db.execute("DELETE FROM meta WHERE key = $1", LEAVING)
+
+        await self._writes.submit(operation)
+
+    async def arrive(self, mark: Mark) -> None:
+        async def operation(db: Session) -> None:
+            await self._expect_no_worker(db)
+            for name in (*(table.name for table in TABLES if table.name != META), _QUEUE):
+                if await db.fetch(f"SELECT 1 FROM {name} LIMIT 1"):  # noqa: S608 -- constants
+                    raise CopyFailed(
+                        f"{self.shown} is in use, it has rows of `{name}`: name a database that is empty"
+                    )
+            await db.execute(
+                "DELETE FROM meta WHERE key <> ALL($1::text[]) AND key <> $2",
+                [LEAVING, ARRIVING],
+                _LAST_WORKER,
+            )
+            await meta.write(db, ARRIVING, mark.dump())
+
+        await self._writes.submit(operation)
+
+    async def give_up(self, mark: Mark) -> None:
+        async def operation(db: Session) -> None:
+            await db.execute("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
+            workers = await meta.number(db, _LAST_WORKER, 0)
+            if mark.state == DONE and workers != mark.workers:
+                raise served_since(self.shown)
+            await meta.write(db, ARRIVING, replace(mark, state=GIVEN_UP).dump())
+
+        await self._writes.submit(operation)
+
+    async def count(self, table: Table) -> int:
+        sql = f"SELECT count(*) FROM {_from(table)}"  # noqa: S608 -- constants
+        return int(await self._reads.submit(lambda db: db.value(sql)))
+
+    async def page(self, table: Table, after: Row | None, limit: int) -> Sequence[Keyed]:
+        keys, columns = _keys(table), [_read(table, each) for each in table.columns]
+        marks = ", ".join(f"${n}" for n in range(2, 2 + len(keys)))
+        behind = "" if after is None else f" WHERE ({', '.join(keys)}) > ({marks})"
+        sql = (
+            f"SELECT {', '.join(keys + columns)} FROM {_from(table)}{behind}"  # noqa: S608 -- constants
+            f" ORDER BY {', '.join(keys)} LIMIT $1"
+        )
+        rows = await self._reads.submit(lambda db: db.fetch(sql, limit, *(after or ())))
+        return [(row[: len(keys)], row[len(keys) :]) for row in rows]
+
+    async def contents(self, after: Row | None) -> Sequence[tuple[MessageId, Content]]:
+        async def question(db: Session) -> Sequence[tuple[MessageId, Content]]:
+            found: list[tuple[MessageId, Content]] = []
+            first = -1 if after is None else after[0]
+            for number, parts, body in await db.fetch(_CONTENTS, first, CONTENTS):
+                message_id = MessageId(number)
+                if parts:
+                    whole = await content.find(db, message_id)
+                    assert whole is not None, "nobody else has the queue"
+                    return [*found, (message_id, whole)]
+                found.append((message_id, bytes(body)))
+            return found
+
+        return await self._reads.submit(question)
+
+    async def counters(self) -> Mapping[str, int]:
+        async def question(db: Session) -> Mapping[str, int]:
+            return {
+                name: int(await db.value(_LAST, name, column) or 0)
+                for name, column in COUNTERS.items()
+            }
+
+        return await self._reads.submit(question)
+
+    async def last_event(self) -> int:
+        return int(await self._reads.submit(lambda db: db.value(_LAST_EVENT)))
+
+    async def advance(self, old: Mark, new: Mark) -> None:
+        await self._put(None, old, new)
+
+    async def put(self, table: Table, rows: Sequence[Row], old: Mark, new: Mark) -> None:
+        if table.name == RECIPIENT:
+            await self._put(lambda db: _add_recipients(db, table, rows), old, new)
+        elif table.name == META:
+            await self._put(lambda db: _add_meta(db, rows), old, new)
+        elif table.name == "message":
+            weeks = {row[0] // partitions.WEEK for row in rows} - self._weeks
+            await self._put(lambda db: _add_messages(db, table, rows, weeks), old, new)
+            self._weeks |= weeks
+        else:
+            await self._put(
+                lambda db: db.add(table.name, table.columns, _typed(table, rows)), old, new
+            )
+
+    async def put_contents(
+        self, contents: Sequence[tuple[MessageId, Content]], old: Mark, new: Mark
+    ) -> None:
+        async def operation(db: Session) -> None:
+            for message_id, each in contents:
+                await content.insert(db, message_id, each)
+
+        await self._put(operation, old, new)
+
+    async def prepare(self, counters: Mapping[str, int], last_event: int, tell: Tell) -> None:
+        async def operation(db: Session) -> None:
+            await db.execute(_DUE)
+            for name, last in counters.items():
+                if last:
+                    sequence = "SELECT setval(pg_get_serial_sequence($1, $2), $3)"
+                    await db.value(sequence, name, COUNTERS[name], last)
+
+        await self._writes.submit(operation)
+        await self._pass(last_event, tell)
+        await self._writes.submit(lambda db: db.script("ANALYZE"))
+
+    async def complete(self, mark: Mark) -> None:
+        async def operation(db: Session) -> None:
+            workers = await meta.number(db, _LAST_WORKER, 0)
+            done = replace(mark, state=DONE, workers=workers)
+            await meta.write(db, ARRIVING, done.dump())
+
+        await self._writes.submit(operation)
+
+    async def close(self) -> None:
+        await self._reads.close()
+        await self._writes.close()
+
+    async def _expect_no_worker(self, db: Session) -> None:
+        """Raise CopyFailed while a worker may be alive; none registers until this transaction ends."""
+        await db.execute("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
+        for node, machine, ago in await db.fetch(_ALIVE):
+            if not (self._has_lock and machine and machine == nodes.machine()):
+                raise CopyFailed(
+                    f"{self.shown} is served by {node}, seen {max(ago, 0)} s ago: stop relayd on all its machines,"
+                    " and try again a minute later"
+                )
+
+    async def _put(
+        self, add: Callable[[Session], Awaitable[None]] | None, old: Mark, new: Mark
+    ) -> None:
+        async def operation(db: Session) -> bool:
+            sql = "UPDATE meta SET value = $1 WHERE key = $2 AND value = $3"
+            if not await db.execute(sql, new.dump(), ARRIVING, old.dump()):
+                raise another_works_on(self.shown)
+            if add is not None:
+                await add(db)
+            return True
+
+        async def happened(db: Session) -> bool | None:
+            return await meta.value(db, ARRIVING) == new.dump() or None
+
+        await self._writes.submit(operation, happened=happened)
+
+    async def _pass(self, last_event: int, tell: Tell) -> None:
+        """Begin transactions until events get numbers behind the last one, since a number begins with that of its transaction.
+
+        Raises CopyFailed where too many would be needed.
+        """
+        wanted = last_event // IN_A_TRANSACTION + 1
+        first = at = await self._writes.submit(lambda db: db.number())
+        if wanted - at > _MOST:
+            raise CopyFailed(
+                f"{self.shown} numbers its events by its transactions, and is {wanted - at:,} behind this history:"
+                " name the server that the history came from, or raise the counter of this one with pg_resetwal -x"
+            )
+        while at <= wanted:
+            tell("numbers", at - first, wanted - first)
+            some = min(wanted - at + 1, _AT_ONCE)
+            at = await self._writes.submit(partial(_begin_some, some), is_one=True)
+
+
+async def _begin_some(some: int, db: Session) -> int:
+    """Begin so many transactions, one after the other; return the number of one more."""
+    await db.script(
+        f"DO $$ BEGIN FOR i IN 1..{some} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
+    )
+    return await db.number()
+
+
+async def _mark(db: Session, key: str) -> Mark | None:
+    if await db.value("SELECT to_regclass('meta')") is None:
+        return None
+    return read(await meta.value(db, key))
+
+
+async def _add_messages(db: Session, table: Table, rows: Sequence[Row], weeks: set[int]) -> None:
+    for week in sorted(weeks):
+        first_ms = -(-week * partitions.WEEK >> 21) + _ID_EPOCH
+        await partitions.make(db, first_ms, behind=0, ahead=0)
+    await db.add(table.name, table.columns, rows)
+
+
+async def _add_recipients(db: Session, table: Table, rows: Sequence[Row]) -> None:
+    """Add recipients to those that are finished, and to those that are not."""
+    state = table.columns.index("state")
+    typed = _typed(table, rows)
+    waiting = [row for row in typed if row[state] in _UNFINISHED]
+    kept = [n for n, name in enumerate(table.columns) if name not in _FINISHED]
+    over = [tuple(row[n] for n in kept) for row in typed if row[state] not in _UNFINISHED]
+    if waiting:
+        await db.add(_QUEUE, table.columns, waiting)
+    if over:
+        await db.add(RECIPIENT, [table.columns[n] for n in kept], over)
+
+
+async def _add_meta(db: Session, rows: Sequence[Row]) -> None:
+    for key, value in rows:
+        await meta.write(db, key, value)
+
+
+def _typed(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return the rows as the columns want them."""
+    if not table.flags:
+        return rows
+    are = [name in table.flags for name in table.columns]
+    return [
+        tuple(bool(value) if is_flag else value for value, is_flag in zip(row, are, strict=True))
+        for row in rows
+    ]
+
+
+def _from(table: Table) -> str:
+    return f"{_FROM.get(table.name, table.name)} t"
+
+
+def _keys(table: Table) -> list[str]:
+    names = [_AS.get((table.name, each), f't."{each}"') for each in table.key]
+    return [
+        "lower(t.value)" if table.name in _FOLDED and "value" in each else each for each in names
+    ]
+
+
+def _read(table: Table, name: str) -> str:
+    named = _AS.get((table.name, name), f't."{name}"')
+    return f"{named}::int" if name in table.flags else named

@@ -1,0 +1,393 @@
+"""A queue with its history goes from one engine to another, whole, once, and wherever the process dies."""
+
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from relayd.errors import CopyFailed, StoreMoved
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.outbox import TOLD, Subscription
+from relayd.ports.view import Query
+from relayd.store import open_view
+from relayd.store.copying.opening import opened
+from relayd.store.copying.run import Copied, copy, undo
+from relayd.store.copying.side import Side
+from relayd.store.copying.tables import LEFT_OUT, TABLES
+from relayd.store.sqlite.queue import SqliteStore
+from relayd.store.sqlite.view import SqliteView
+from relayd.store.url import shown
+from tests.support import postgres
+from tests.support.builders import a_message, settlements_of
+from tests.support.clock import FakeClock
+from tests.support.copying import answers, fill_all
+from tests.support.people import ROOT
+from tests.support.postgres import needs_postgres
+from tests.support.stores import SLOTS, Box, open_postgres, open_sqlite
+from tests.support.workers import registered
+
+pytestmark = needs_postgres
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    """The URL of an empty database."""
+    yield postgres.database()
+    postgres.empty()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "a").mkdir()
+    return tmp_path / "a"
+
+
+@pytest.fixture
+async def full(folder: Path) -> str:
+    """The URL of a queue file with something of everything."""
+    clock, path = FakeClock(), str(folder / "queue.db")
+    store = SqliteStore.open(path, clock=clock, slots=SLOTS, keeps_bounced=True)
+    box = Box(store=store, view=SqliteView(path), clock=clock)
+    await fill_all(box)
+    await box.close()
+    return f"sqlite:{folder}/queue.db"
+
+
+@asynccontextmanager
+async def between(source: str, target: str) -> AsyncIterator[tuple[Side, Side]]:
+    async with (
+        opened(source, lambda _: False) as one,
+        opened(target, lambda _: False, is_new=True) as other,
+    ):
+        yield one, other
+
+
+async def copied(source: str, target: str) -> Copied:
+    async with between(source, target) as (one, other):
+        return await copy(one, other, lambda *_: None)
+
+
+async def undone(source: str, target: str) -> None:
+    async with opened(source, lambda _: False) as one:
+        await undo(one, shown(target), lambda: opened(target, lambda _: False))
+
+
+async def cut_short(source: str, target: str, pieces: int) -> None:
+    """Copy so many pieces."""
+
+    def tell(*_: object) -> None:
+        nonlocal pieces
+        pieces -= 1
+        if pieces < 0:
+            raise KeyboardInterrupt
+
+    async with between(source, target) as (one, other):
+        with pytest.raises(KeyboardInterrupt):
+            await copy(one, other, tell, at_once=10)
+
+
+async def told(url: str) -> Mapping[str, Any]:
+    with closing(open_view(url)) as view:
+        return await answers(view)
+
+
+def same(before: Mapping[str, Any], after: Mapping[str, Any]) -> None:
+    assert before.keys() == after.keys()
+    for name, answer in before.items():
+        assert after[name] == answer, name
+
+
+async def register(url: str) -> None:
+    """What a daemon does first. Raises StoreMoved."""
+    box = (
+        open_sqlite(Path(url.removeprefix("sqlite:")).parent) if url.startswith("sqlite:") else None
+    )
+    box = box or open_postgres(Path())
+    try:
+        await registered(box.store, "worker")
+    finally:
+        box.view.close()
+        await box.store.close()
+
+
+async def test_there_and_back(tmp_path: Path, full: str, server: str) -> None:
+    """Each question has the same answer in the file, in the database, and in the file that is made of that."""
+    last = f"sqlite:{tmp_path}/b.db"
+    before = await told(full)
+    there = await copied(full, server)
+    same(before, await told(server))
+    back = await copied(server, last)
+    same(before, await told(last))
+    assert there.rows == back.rows
+    assert there.states == back.states
+    assert there.octets == back.octets > 700 * 1024
+    assert [name for name, rows in there.rows.items() if not rows] == []
+
+
+def test_each_table_is_copied_or_left_out_for_a_reason(full: str, server: str) -> None:
+    """Also one that a later schema brings."""
+    with closing(apsw.Connection(full.removeprefix("sqlite:"))) as db:
+        of_file = {
+            name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+        }
+    of_server = set(
+        postgres.server()
+        .run(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+            " AND relkind IN ('r', 'p') AND NOT relispartition"
+        )
+        .split()
+    )
+    assert server
+    copied_ones = {table.name for table in TABLES}
+    assert of_file | of_server == copied_ones | LEFT_OUT.keys()
+    assert not copied_ones & LEFT_OUT.keys()
+    assert copied_ones <= of_file
+    assert copied_ones <= of_server
+
+
+def test_each_column_is_copied(full: str) -> None:
+    """But what is computed, or nothing reads any more."""
+    left_out = {"recipient": {"scope"}, "destination": {"due_at"}, "content": {"body", "beside"}}
+    made = {"recipient": {"siblings"}, "content": {"octets", "digest"}}
+    with closing(apsw.Connection(full.removeprefix("sqlite:"))) as db:
+        for table in TABLES:
+            there = {row[1] for row in db.execute(f"PRAGMA table_info({table.name})")}
+            there = {"number" if (table.name, each) == ("event", "id") else each for each in there}
+            known = set(table.columns) - made.get(table.name, set())
+            assert there - left_out.get(table.name, set()) == known, table.name
+
+
+async def test_killed_again_and_again(tmp_path: Path, full: str, server: str) -> None:
+    """`kill -9` in the middle of pieces, in both directions; nothing is missing, and nothing is there twice."""
+    last = f"sqlite:{tmp_path}/b.db"
+    before = await told(full)
+    assert _kill_often(full, server) > 3
+    same(before, await told(server))
+    assert _kill_often(server, last) > 3
+    same(before, await told(last))
+
+
+def _kill_often(source: str, target: str) -> int:
+    """Copy, with a kill after every 25 pieces; return how many there were."""
+    command = [sys.executable, "-m", "tests.support.copy_process", source, target, "5"]
+    for kills in range(100):
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            for count, line in enumerate(process.stdout):
+                if count == 25 and line.startswith("copying"):
+                    process.kill()
+                    break
+            else:
+                assert process.wait() == 0
+                return kills
+    raise AssertionError("it does not end")
+
+
+async def test_no_relayd_serves_either_while_it_is_copied(
+    tmp_path: Path, full: str, server: str
+) -> None:
+    await cut_short(full, server, 9)
+    with pytest.raises(StoreMoved, match=r"is being copied .* --undo"):
+        await register(full)
+    with pytest.raises(StoreMoved, match=r"is not complete: go on with relayd store copy sqlite:"):
+        await register(server)
+    before = await told(full)
+    await copied(full, server)
+    same(before, await told(server))
+    with pytest.raises(StoreMoved, match=r"went from sqlite:\S+ to postgresql:.*name that.*--undo"):
+        await register(full)
+    await register(server)
+    await copied(server, f"sqlite:{tmp_path}/queue.db")
+    with pytest.raises(StoreMoved, match=r"went from postgresql:"):
+        await register(server)
+    await register(f"sqlite:{tmp_path}/queue.db")
+
+
+async def test_a_copy_that_is_complete_is_not_made_again(full: str, server: str) -> None:
+    await copied(full, server)
+    with pytest.raises(CopyFailed, match=r"went to postgresql:"):
+        await copied(full, server)
+
+
+async def test_undone_before_it_is_complete(full: str, server: str) -> None:
+    await cut_short(full, server, 9)
+    await undone(full, server)
+    await register(full)
+    with pytest.raises(StoreMoved, match="was given up"):
+        await register(server)
+    with pytest.raises(CopyFailed, match=r"has a copy of .* \(given up\)"):
+        await copied(full, server)
+    await register(full)
+
+
+async def test_undone_after_it_was_complete(tmp_path: Path, full: str, server: str) -> None:
+    await copied(full, server)
+    with pytest.raises(CopyFailed, match="not to sqlite:"):
+        await undone(full, f"sqlite:{tmp_path}/other.db")
+    await undone(full, server)
+    await register(full)
+    with pytest.raises(StoreMoved, match="was given up"):
+        await register(server)
+    with pytest.raises(CopyFailed, match="nothing to undo"):
+        await undone(full, server)
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_what_was_served_is_not_undone(
+    tmp_path: Path, full: str, server: str, way: str
+) -> None:
+    """Both would send what waits."""
+    source, target = full, server
+    await copied(source, target)
+    if way == "back":
+        source, target = server, f"sqlite:{tmp_path}/queue.db"
+        await copied(source, target)
+    await register(target)
+    with pytest.raises(CopyFailed, match="has been served since"):
+        await undone(source, target)
+    with pytest.raises(StoreMoved):
+        await register(source)
+
+
+async def test_a_store_with_mail_is_no_target(tmp_path: Path, full: str, server: str) -> None:
+    box = open_postgres(tmp_path)
+    await box.put(a_message("a@x.test"), worker=await registered(box.store, "worker"))
+    with pytest.raises(CopyFailed, match="is in use, it has rows of `message`"):
+        await copied(full, server)
+    await register(full)  # as if nothing had been
+    (tmp_path / "b").mkdir()
+    with pytest.raises(CopyFailed, match="is in use, it has rows of `message`"):
+        await copied(server, full)
+    await box.close()
+
+
+async def test_a_source_with_a_living_worker_is_refused(
+    tmp_path: Path, full: str, server: str
+) -> None:
+    await copied(full, server)
+    postgres.server().run(
+        "INSERT INTO worker VALUES (1, 'node1', 'b', 'w', extract(epoch FROM now()) * 1000)"
+    )
+    with pytest.raises(CopyFailed, match=r"is served by node1, seen \d+ s ago: stop relayd"):
+        await copied(server, f"sqlite:{tmp_path}/b.db")
+    postgres.server().run("UPDATE worker SET seen_at = seen_at - 60001")
+    await copied(server, f"sqlite:{tmp_path}/b.db")
+
+
+async def test_two_copies_at_a_time(full: str, server: str) -> None:
+    """The second one notices before it writes anything."""
+    await cut_short(full, server, 3)
+    async with between(full, server) as (_, other):
+        _, mark = await other.marks()
+        assert mark is not None
+        await other.advance(mark, replace(mark, table="event"))
+        with pytest.raises(CopyFailed, match="another process copies"):
+            await other.advance(mark, replace(mark, table="kept"))
+
+
+@pytest.mark.parametrize(
+    "change", ["DELETE FROM event WHERE number % 7 = 0", "UPDATE queue SET attempts = 9"]
+)
+async def test_a_copy_that_is_not_the_same(full: str, server: str, change: str) -> None:
+    """The source may be served, and the copy may not."""
+
+    def tell(what: str, *_: object) -> None:
+        if what == "comparing message":
+            postgres.server().run(change)
+
+    async with between(full, server) as (one, other):
+        with pytest.raises(CopyFailed, match=r"is not the same: (event|recipient) has .*as before"):
+            await copy(one, other, tell)
+    await register(full)
+    with pytest.raises(StoreMoved, match="was given up"):
+        await register(server)
+
+
+async def test_content_that_is_not_the_same(full: str, server: str) -> None:
+    """Octets count, not only how many."""
+
+    def tell(what: str, *_: object) -> None:
+        if what == "comparing message":
+            flipped = "set_byte(body, 99, 0)"
+            postgres.server().run(f"UPDATE content_part SET body = {flipped} WHERE part = 1")
+
+    async with between(full, server) as (one, other):
+        with pytest.raises(CopyFailed, match=r"content has as many rows"):
+            await copy(one, other, tell)
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_what_was_leased_is_due(folder: Path, tmp_path: Path, server: str, way: str) -> None:
+    """Of a daemon that was killed: its attempts may have been sent."""
+    box = open_sqlite(folder)
+    source, target = f"sqlite:{folder}/queue.db", server
+    if way == "back":
+        await box.close()
+        box = open_postgres(tmp_path)
+        source, target = server, f"sqlite:{tmp_path}/b.db"
+    worker = await registered(box.store, "worker")
+    await box.put(a_message("a@x.test", "b@x.test"), worker=worker, leased=True)
+    box.view.close()
+    await box.store.close()
+    await copied(source, target)
+    with closing(open_view(target)) as view:
+        rows = view.find(Query(), limit=9)
+        assert [(row.leased, row.possible_duplicate) for row in rows] == [(False, True)] * 2
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_the_copy_goes_on_where_the_queue_was(
+    tmp_path: Path, full: str, server: str, way: str
+) -> None:
+    """What waits is delivered, events get greater numbers, and numbers are not given again."""
+    await copied(full, server)
+    box = open_postgres(tmp_path)
+    if way == "back":
+        box.view.close()
+        await box.store.close()
+        await copied(server, f"sqlite:{tmp_path}/queue.db")
+        box = open_sqlite(tmp_path)
+    box.advance(24 * 3600)
+    last = box.view.last_event()
+    latest = box.view.latest(1000)
+    worker = await registered(box.store, "new", boot="new")
+    waiting = {
+        (row.message_id, row.recipient)
+        for row in box.rows()
+        if row.status == "queued" and row.tag != "paused"
+    }
+    sent = await _deliver(box, worker)
+    assert waiting <= sent
+    assert box.view.last_event() > last
+    assert len(box.view.events(after=last, limit=1000)) == len(sent)
+    assert len(box.view.latest(2000)) == len(latest) + len(sent)
+    numbers = {each.id for each in box.view.outbox.endpoints()}
+    again = await _endpoint_of(box)
+    assert again == max(numbers) + 2  # the one behind them was deleted
+    await box.close()
+
+
+async def _deliver(box: Box, worker: WorkerNumber) -> set[tuple[int, int]]:
+    sent: set[tuple[int, int]] = set()
+    while works := await box.claim(worker):
+        for work in works:
+            content = work.content or await box.store.content(work.message.id)
+            assert content is not None
+            assert len(content) == work.message.size
+            await box.store.settle(work.lease, settlements_of(work))
+            sent |= {(work.message.id, one.number) for one in work.recipients}
+    return sent
+
+
+async def _endpoint_of(box: Box) -> int:
+    wanted = Subscription(url="https://c.test/", kinds=TOLD)
+    added = await box.store.outbox.put_endpoint(wanted, author=ROOT)
+    assert added is not None
+    return added
