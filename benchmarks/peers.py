@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +25,7 @@ address = "127.0.0.1:{port}"
 [smarthost]
 hosts = ["{host}:{sink}"]
 [store]
-url = "sqlite:{folder}/queue.db"
+url = "{url}"
 [control]
 socket = "{folder}/control.sock"
 [status_log]
@@ -37,6 +38,7 @@ class Relay(ABC):
     """One relay, started for one measurement."""
 
     name: str
+    store_seconds: Callable[[], float] | None = None  # CPU of a database of its own
 
     def __init__(self, folder: Path, *, port: int, sink: int, host: str = "127.0.0.1") -> None:
         self.folder = folder
@@ -78,6 +80,7 @@ class Relayd(Relay):
     name = "relayd"
     top = ""  # settings that stand before all tables
     more = "[limits]\nconnections_per_client = 1000"  # tables
+    url = ""  # of the queue; empty: a file in its folder
 
     def start(self) -> None:
         """Start it, on the queue that is in its folder if there is one."""
@@ -87,6 +90,7 @@ class Relayd(Relay):
             RELAYD_SETTINGS.format(
                 top=self.top,
                 more=self.more,
+                url=self.url or f"sqlite:{self.folder}/queue.db",
                 port=self.port,
                 host=self.host,
                 sink=self.sink,

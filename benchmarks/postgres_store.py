@@ -6,46 +6,28 @@ Prints for each number at a time the messages in a second, and the processor tim
 """
 
 import asyncio
-import os
 import time
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
+from benchmarks import postgres_server
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import WorkerIdentity
 from relayd.store.postgres.queue import PostgresStore
 from relayd.worker.parts import IdSource
 from relayd.worker.system import SystemClock
-from tests.support import postgres
+from tests.support.postgres import Server
 from tests.support.builders import a_message, settlements_of
 
 AT_A_TIME = (1, 5, 20, 50)
 MESSAGES = 2000
 OCTETS = 4096
 LEASE = timedelta(seconds=60)
-_TICK = os.sysconf("SC_CLK_TCK")
 
 
-def server_seconds() -> float:
-    """Return the processor time of all processes of the server, those that ended included."""
-    root = postgres.server().pid
-    ticks = 0
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            fields = (process / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue  # it has just ended
-        if process.name == str(root):
-            ticks += sum(map(int, fields[11:15]))  # with its children that ended
-        elif int(fields[1]) == root:
-            ticks += sum(map(int, fields[11:13]))
-    return ticks / _TICK
-
-
-async def main() -> None:
+async def main(server: Server) -> None:
     clock = SystemClock()
-    store = PostgresStore.open(postgres.database(), clock=clock, slots={})
+    store = PostgresStore.open(postgres_server.fresh(server, "store"), clock=clock, slots={})
     worker = await store.register(WorkerIdentity(node="here", boot="now", name="1"))
     ids = IdSource(worker)
     mail = a_message("a@x.test", content=b"x" * OCTETS)
@@ -55,14 +37,14 @@ async def main() -> None:
             await store.settle(work.lease, settlements_of(work))
 
     for at_a_time in AT_A_TIME:
-        begun, ours, theirs = time.perf_counter(), time.process_time(), server_seconds()
+        begun, ours, theirs = time.perf_counter(), time.process_time(), postgres_server.seconds(server)
         for _ in range(MESSAGES // at_a_time):
             now = clock.now()
             batch = [replace(mail, id=ids.next_id(now), received_at=now) for _ in range(at_a_time)]
             await asyncio.gather(*map(pass_on, batch))
         took = time.perf_counter() - begun
         own = (time.process_time() - ours) / MESSAGES * 1e6
-        server = (server_seconds() - theirs) / MESSAGES * 1e6
+        server = (postgres_server.seconds(server) - theirs) / MESSAGES * 1e6
         print(
             f"{at_a_time:3} at a time: {MESSAGES / took:6.0f} msg/s, {own:4.0f} µs here, {server:4.0f} µs there"
         )
@@ -70,4 +52,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with postgres_server.server() as running:
+        asyncio.run(main(running))
