@@ -16,8 +16,8 @@ from relayd.mail.ids import WorkerIdentity
 from relayd.store.postgres.queue import PostgresStore
 from relayd.worker.parts import IdSource
 from relayd.worker.system import SystemClock
-from tests.support.postgres import Server
 from tests.support.builders import a_message, settlements_of
+from tests.support.postgres import Server
 
 AT_A_TIME = (1, 5, 20, 50)
 MESSAGES = 2000
@@ -37,16 +37,20 @@ async def main(server: Server) -> None:
             await store.settle(work.lease, settlements_of(work))
 
     for at_a_time in AT_A_TIME:
-        begun, ours, theirs = time.perf_counter(), time.process_time(), postgres_server.seconds(server)
+        begun, ours, theirs = (
+            time.perf_counter(),
+            time.process_time(),
+            postgres_server.seconds(server),
+        )
         for _ in range(MESSAGES // at_a_time):
             now = clock.now()
             batch = [replace(mail, id=ids.next_id(now), received_at=now) for _ in range(at_a_time)]
             await asyncio.gather(*map(pass_on, batch))
         took = time.perf_counter() - begun
         own = (time.process_time() - ours) / MESSAGES * 1e6
-        server = (postgres_server.seconds(server) - theirs) / MESSAGES * 1e6
+        there = (postgres_server.seconds(server) - theirs) / MESSAGES * 1e6
         print(
-            f"{at_a_time:3} at a time: {MESSAGES / took:6.0f} msg/s, {own:4.0f} µs here, {server:4.0f} µs there"
+            f"{at_a_time:3} at a time: {MESSAGES / took:6.0f} msg/s, {own:4.0f} µs here, {there:4.0f} µs there"
         )
     await store.close()
 
