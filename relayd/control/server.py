@@ -171,12 +171,12 @@ async def _carry_out(
     connection: socket.socket, context: ControlContext, room: Room
 ) -> Message | Lines:
     who = await _who(connection)
-    if who is None:
+    async with asyncio.timeout(_READ_FOR):
+        line = await _read_line(connection)
+    if who is None:  # told behind its request: who still writes would find us gone
         return _refusal(
             "only root, the daemon's user, the socket's group and the console may do this"
         )
-    async with asyncio.timeout(_READ_FOR):
-        line = await _read_line(connection)
     verb, asked = await admit(decode(line), who, context)
     if not verb.is_change:
         return await answer(verb, asked)

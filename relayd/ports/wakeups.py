@@ -13,6 +13,10 @@ class Wakeups(Protocol):
         """Tell the others to look; of many in one moment two are told."""
         ...
 
+    def give_pauses(self) -> None:
+        """Tell the others to look, and to read the pause rules again, which have changed."""
+        ...
+
     def close(self) -> None:
         """Give no more hints and hear none."""
         ...

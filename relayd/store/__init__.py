@@ -34,9 +34,11 @@ if TYPE_CHECKING:  # a command that only asks pays for none of these
 T = TypeVar("T")
 
 _INSTEAD = {
-    "backup": "back the server up by its own means: a base backup and the archive of its log (docs/howto/cluster.md)",
+    "backup": "back the server up by its own means: pg_basebackup and the archive of its log (docs/howto/cluster.md)",
     "restore": "have the server restore its own backup (docs/howto/cluster.md)",
     "move": "there is nothing to move: name the same store.url on the other host",
+    "drain": "it would stop all machines. To end this one, stop relayd: the others have its mail."
+    " To stop all, relayd pause all --intake",
     "store compact": "there is nothing to do: what is too old goes by itself, and so does its room",
 }
 """What to do with a queue on a server instead, by the command that is for a file."""
@@ -102,11 +104,13 @@ def open_view(url: str, *, within: float | None = None) -> QueueView:
     return SqliteView(str(queue_file(url)), within=within)
 
 
-def open_hints(url: str, node: str, on_hint: Callable[[], None]) -> "PostgresHints":
+def open_hints(
+    url: str, node: str, on_hint: Callable[[], None], on_pauses: Callable[[], None]
+) -> "PostgresHints":
     """Return hints between the machines that share the queue of a server; `node` is this one."""
     from relayd.store.postgres.hints import PostgresHints  # noqa: PLC0415 -- only the engine asked for
 
-    return PostgresHints(url, node, on_hint)
+    return PostgresHints(url, node, on_hint, on_pauses)
 
 
 def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":

@@ -48,9 +48,9 @@ async def answer(
         wakeups.give()
 
     def pauses_changed() -> None:
-        # Any number that no worker has seen: two of them may change rules at once.
-        inherited.pausing[0] = time.monotonic_ns()
-        changed()
+        note_pauses(inherited.pausing)
+        outward.scheduler.wake()
+        wakeups.give_pauses()
 
     with closing(LogIns(inherited.console_guesses, parts.clock.monotonic)) as log_ins:
         await serve_control(
@@ -78,6 +78,12 @@ async def answer(
                 identity_provider=provider_of(settings.console.oidc, parts.clock),
             ),
         )
+
+
+def note_pauses(stamp: "memoryview[int]") -> None:
+    """Have every worker of this machine read the pause rules again."""
+    # Any number that no worker has seen: two of them may change rules at once.
+    stamp[0] = time.monotonic_ns()
 
 
 def scrape(settings: Settings, inherited: Inherited, pausing: Pausing) -> Scrape:

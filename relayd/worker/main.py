@@ -47,7 +47,7 @@ from relayd.store.url import is_file, name_of
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker import housekeeping
-from relayd.worker.answering import answer, scrape
+from relayd.worker.answering import answer, note_pauses, scrape
 from relayd.worker.asking import Asking
 from relayd.worker.dnssec import distrust_liars
 from relayd.worker.events import Events
@@ -320,7 +320,9 @@ def _wakeups(
     here = SocketWakeups(settings.control_socket, inherited.name, wake)
     if parts.asking.is_near:
         return here
-    elsewhere = open_hints(settings.store.url, settings.node, wake)
+    elsewhere = open_hints(
+        settings.store.url, settings.node, wake, partial(note_pauses, inherited.pausing)
+    )
     tasks.create_task(elsewhere.keep(), name="hints of machines")
     return Together((here, elsewhere))
 

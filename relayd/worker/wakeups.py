@@ -29,6 +29,10 @@ class Together:
         for each in self._kinds:
             each.give()
 
+    def give_pauses(self) -> None:
+        for each in self._kinds:
+            each.give_pauses()
+
     def close(self) -> None:
         for each in self._kinds:
             each.close()
@@ -63,6 +67,10 @@ class SocketWakeups:
         self._is_resting = True
         self._loop.call_later(_REST, self._end_rest)
         self._tell()
+
+    def give_pauses(self) -> None:
+        """All workers of this machine share a number that changes with the rules: a hint is enough."""
+        self.give()
 
     def close(self) -> None:
         if self._socket is not None:

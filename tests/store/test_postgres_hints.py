@@ -12,11 +12,15 @@ from tests.support.postgres import needs_postgres
 class Machine:
     def __init__(self, name: str, url: str) -> None:
         self.heard = 0
-        self.hints = PostgresHints(url, name, self._hear)
+        self.pauses = 0
+        self.hints = PostgresHints(url, name, self._hear, self._hear_of_pauses)
         self.keeping = asyncio.ensure_future(self.hints.keep())
 
     def _hear(self) -> None:
         self.heard += 1
+
+    def _hear_of_pauses(self) -> None:
+        self.pauses += 1
 
     async def close(self) -> None:
         self.hints.close()
@@ -46,3 +50,19 @@ async def test_its_own_machine_has_other_hints() -> None:
             stack.push_async_callback(each.close)
         await eventually(lambda: one.tells(two) and again.tells(two) and two.heard > 10)
         assert (one.heard, again.heard) == (0, 0)
+
+
+@needs_postgres
+async def test_other_machines_hear_of_changed_pause_rules() -> None:
+    """And look at the queue as well: a rule that was ended lets mail go on."""
+    async with AsyncExitStack() as stack:
+        one, two = (Machine(name, postgres.database()) for name in ("one", "two"))
+        for each in (one, two):
+            stack.push_async_callback(each.close)
+        await eventually(lambda: one.tells(two))
+        assert two.pauses == 0
+        heard = two.heard
+        one.hints.give_pauses()
+        await eventually(lambda: two.pauses == 1)
+        assert two.heard > heard
+        assert one.pauses == 0

@@ -41,8 +41,13 @@ def drain(ctx: click.Context, *, wait: bool, reason: str, as_json: bool) -> None
     Clients are told to try again later (450). It holds over a restart, until `relayd resume all`.
     With --wait the exit status is 0 when the queue is empty. It is 75 when all that is left waits for
     somebody (held or paused mail), or when somebody has ended the drain, and 69 when the daemon has stopped.
+    Where machines share a queue, it is refused: stop the one that is to go, and the others go on.
     """
-    socket = load_settings().control_socket
+    from relayd.store import file_for  # noqa: PLC0415 -- brings pathlib and errors of stores
+
+    settings = load_settings()
+    file_for("drain", settings.store.url)
+    socket = settings.control_socket
     request = PauseRequest(names=[Named(Scope.ALL)], sides=frozenset({Side.INTAKE}), reason=reason)
     [rule] = client.pause(socket, request)
     if not as_json:

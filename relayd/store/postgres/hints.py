@@ -12,7 +12,7 @@ from contextlib import suppress
 from relayd.errors import StoreError
 from relayd.store.postgres.line import Line, Session
 
-_CHANNEL = "relayd"
+_CHANNEL, _PAUSES = "relayd", "relayd_pauses"
 _REST = 0.01  # seconds between two hints: each lets every worker look at the store
 _LOOKED = (
     5.0  # seconds after which a lost connection is noticed; until then polling finds what is due
@@ -23,16 +23,31 @@ _SETTINGS = {"synchronous_commit": "off"}  # nothing is lost with a hint
 class PostgresHints:
     """`relayd.ports.wakeups.Wakeups` to the workers of other machines. `keep` has to run."""
 
-    def __init__(self, url: str, node: str, on_hint: Callable[[], None]) -> None:
-        """`node` is this machine, whose workers have other hints of each other."""
+    def __init__(
+        self,
+        url: str,
+        node: str,
+        on_hint: Callable[[], None],
+        on_pauses: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`node` is this machine, whose workers have other hints of each other.
+
+        `on_pauses` is told ahead of `on_hint` that pause rules have changed.
+        """
         self._node = node
         self._on_hint = on_hint
+        self._on_pauses = on_pauses
+        self._are_pauses = False
         self._due = asyncio.Event()
         self._is_closed = False
         self._line = Line(url, "relayd/hints", _SETTINGS)
 
     def give(self) -> None:
         self._due.set()
+
+    def give_pauses(self) -> None:
+        self._are_pauses = True
+        self.give()
 
     def close(self) -> None:
         self._is_closed = True
@@ -53,11 +68,18 @@ class PostgresHints:
 
     async def _hearing(self, db: Session) -> None:
         await db.listen(_CHANNEL, self._heard)
+        await db.listen(_PAUSES, self._heard)
 
     async def _telling(self, db: Session) -> None:
         await self._hearing(db)
-        await db.value("SELECT pg_notify($1, $2)", _CHANNEL, self._node)
+        channel = _PAUSES if self._are_pauses else _CHANNEL
+        self._are_pauses = False
+        await db.value("SELECT pg_notify($1, $2)", channel, self._node)
 
     def _heard(self, *said: object) -> None:
-        if said[-1] != self._node:
-            self._on_hint()
+        *_, channel, node = said
+        if node == self._node:
+            return
+        if channel == _PAUSES:
+            self._on_pauses()
+        self._on_hint()

@@ -83,6 +83,20 @@ def open_to_all(path: Path) -> None:
     path.chmod(0o666)
 
 
+async def test_a_stranger_who_is_slow_hears_why(path: Path) -> None:
+    """Its request is read before the refusal: else its next write finds the connection gone."""
+    open_to_all(path)
+    loop = asyncio.get_running_loop()
+    with socket.socket(socket.AF_UNIX) as sock:
+        with acting_as(STRANGER):
+            sock.connect(str(path))
+        sock.settimeout(0)
+        assert await ask(path, CONSOLE, PING) == "ok"  # meanwhile the stranger is looked up
+        assert await ask(path, CONSOLE, PING) == "ok"
+        await loop.sock_sendall(sock, encode(PING))
+        assert "only root" in str(decode(await loop.sock_recv(sock, 65_536))["error"])
+
+
 async def test_a_stranger_asks_nothing(path: Path) -> None:
     """Also where the mode of the socket lets it connect."""
     open_to_all(path)

@@ -228,3 +228,14 @@ async def test_its_end_can_be_read_on_every_screen(
     ran = world.run("pauses", "--columns", "until,pause")
     assert ran.cells[0] == ["UNTIL", "PAUSE"]
     assert column(ran.cells, "PAUSE") == ["1", "2"]
+
+
+def test_one_of_many_machines_is_not_drained(world: World) -> None:
+    """It would stop the intake of all: the refusal says what to do instead."""
+    world.settings.write_text(
+        'fqdn = "relay.test"\n[store]\nurl = "postgresql://relayd@db.test/relayd"\n'
+    )
+    ran = world.run("drain", "--wait")
+    assert ran.status == os.EX_USAGE
+    assert "it would stop all machines. To end this one, stop relayd" in ran.err
+    assert len(ran.err.splitlines()) == 1
