@@ -3,9 +3,6 @@
 Needs a small file system of its own, which only root may mount.
 """
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ import pytest
 
 from relayd.ports.view import Query
 from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
+from tests.support.disks import a_small_disk
 from tests.support.ports import free_port
 from tests.support.scraping import get, scrape
 from tests.support.scripted_server import Drip
@@ -28,16 +26,8 @@ LARGE = "Subject: large\r\n\r\n" + "x" * 70 + "\r\n" + ("y" * 70 + "\r\n") * 20_
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 16 MiB."""
-    folder, mount = tmp_path / "disk", shutil.which("mount")
-    if os.geteuid() != 0 or mount is None:
-        pytest.skip("only root may mount a small file system")
-    folder.mkdir()
-    command = [mount, "-t", "tmpfs", "-o", f"size={SIZE}", "relayd-test", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "-l", str(folder)], check=True)
+    with a_small_disk(tmp_path, SIZE) as folder:
+        yield folder
 
 
 @contextmanager

@@ -36,7 +36,7 @@ _SETTINGS = (
     "log_min_messages=panic",
 )
 
-_INIT = ("-k", "-U", "relayd", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+_INIT = ("-k", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
 
 def _programs() -> Path | None:
@@ -73,9 +73,16 @@ def _user() -> str:
 class Server:
     """A running server."""
 
-    def __init__(self, *settings: str, prefix: Sequence[str] = (), port: int = 5432) -> None:
+    def __init__(
+        self,
+        *settings: str,
+        prefix: Sequence[str] = (),
+        port: int = 5432,
+        superuser: str = "relayd",
+    ) -> None:
         """`prefix` is a command that runs the server somewhere, such as in a network of its own."""
         assert PROGRAMS is not None
+        self._superuser = superuser
         self._prefix = prefix
         self.port = port
         self.folder = Path(tempfile.mkdtemp(prefix="relayd-pg-"))
@@ -90,7 +97,7 @@ class Server:
 
     def make(self) -> None:
         """Make its files."""
-        self.call("initdb", "-D", str(self.data), *_INIT)
+        self.call("initdb", "-D", str(self.data), "-U", self._superuser, *_INIT)
 
     def call(self, program: str, *arguments: str) -> None:
         """Run a program of PostgreSQL as the user of the server. Raises CalledProcessError."""
@@ -147,8 +154,8 @@ class Server:
             self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def url(self, database: str = "postgres") -> str:
-        return f"postgresql://relayd@/{database}?host={self.folder}&port={self.port}"
+    def url(self, database: str = "postgres", user: str = "relayd") -> str:
+        return f"postgresql://{user}@/{database}?host={self.folder}&port={self.port}"
 
     def set(self, name: str, value: str) -> None:
         """Change a setting of the running server."""
@@ -157,12 +164,19 @@ class Server:
         while self.run(f"SHOW {name}").strip() != value:
             pass
 
-    def run(self, sql: str, database: str = "postgres") -> str:
-        """Run statements by psql; return what it prints."""
+    def let_in(self, *lines: str) -> None:
+        """Replace who is let in, and how (pg_hba.conf); on the socket everybody is."""
+        file = self.data / "pg_hba.conf"
+        file.write_text("\n".join(["local all all trust", *lines, ""]))
+        self.run("SELECT pg_reload_conf()")
+
+    def run(self, sql: str, database: str = "postgres", user: str = "") -> str:
+        """Run statements by psql, as the superuser if nobody is named; return what it prints."""
         assert PROGRAMS is not None
         psql = [str(PROGRAMS / "psql"), "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1"]
+        who = user or self._superuser
         return subprocess.run(
-            [*psql, "-h", str(self.folder), "-p", str(self.port), "-U", "relayd", "-d", database],
+            [*psql, "-h", str(self.folder), "-p", str(self.port), "-U", who, "-d", database],
             input=sql,
             text=True,
             check=True,

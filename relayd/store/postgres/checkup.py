@@ -14,8 +14,9 @@ from relayd.policy.doctor.machine import QueueFacts
 from relayd.policy.doctor.server import ServerFacts
 from relayd.ports.membership import Node
 from relayd.ports.schema import Migrated, SchemaStep, StepKind
-from relayd.store.postgres import nodes, schema, upgrade
+from relayd.store.postgres import nodes, rights, schema, upgrade
 from relayd.store.postgres.line import READS, WRITES, Line, Operation, Session
+from relayd.store.postgres.startup import Startup, check_server
 from relayd.store.postgres_url import read_url
 
 T = TypeVar("T")
@@ -67,7 +68,7 @@ def migrate(url: str) -> Migrated:
     """Apply the steps of the schema that may be applied. Raises StoreError."""
 
     async def bring_up() -> Migrated:
-        line = Line(url, "relayd/migrate", WRITES)
+        line = Line(url, "relayd/migrate", WRITES, greet=Startup().check)
         try:
             return await upgrade.bring_up(line.submit)
         finally:
@@ -88,9 +89,12 @@ def _ask(url: str, question: Operation[T]) -> T:
 
 
 async def _server(db: Session, name: str) -> ServerFacts:
+    await check_server(db)
     [(version, compression, timeout, wal, octets, oldest)] = await db.fetch(_SETTINGS)
     there = await schema.applied(db)
     schema.check(there)
+    if schema.is_ready(there):
+        await rights.expect(db)
     lacks = [each for each in schema.missing(there) if each.kind is StepKind.EXPAND]
     waiting = [each for each in await upgrade.told(db) if each.applied_at is None]
     return ServerFacts(

@@ -8,6 +8,7 @@ import asyncpg
 from relayd.errors import StoreFull, StoreUnavailable, TookTooLong
 from relayd.store.postgres.address import arguments
 from relayd.store.postgres.session import Operation, Session
+from relayd.store.postgres.troubles import in_words
 
 Connection: TypeAlias = "asyncpg.Connection[Any]"
 
@@ -109,7 +110,6 @@ def translate(exc: BaseException) -> StoreUnavailable | StoreFull:
         return StoreUnavailable(
             "the server is a standby, or read-only: name the primary in store.url as well"
         )
-    words = str(exc).partition("\n")[0] or type(exc).__name__
     if isinstance(exc, TimeoutError):
-        words = f"no answer within {_CONNECTS_WITHIN:g} s"
-    return StoreUnavailable(f"the database cannot be used: {words}")
+        return StoreUnavailable(f"the database does not answer within {_CONNECTS_WITHIN:g} s")
+    return StoreUnavailable(in_words(exc))

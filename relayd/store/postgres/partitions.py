@@ -40,13 +40,7 @@ async def make(db: Session, now: int, *, behind: int = _BEHIND, ahead: int = _AH
     there = {name for (name,) in await db.fetch(_THERE, names)}
     for (table, week), name in zip(wanted, names, strict=True):
         if name not in there:
-            end = "MAXVALUE" if week == _LAST else (week + 1) * WEEK
-            # Attached: a partition that is created as one takes its parent for itself, and mail would wait.
-            await db.execute(f"CREATE TABLE {name} (LIKE {table} INCLUDING ALL)")
-            await db.execute(
-                f"ALTER TABLE {table} ATTACH PARTITION {name}"
-                f" FOR VALUES FROM ({week * WEEK}) TO ({end})"
-            )
+            await db.value("SELECT make_week($1, $2)", table, week)
 
 
 async def over(db: Session, before: int, *, now: int) -> list[int]:
@@ -105,7 +99,7 @@ async def drop(db: Session, week: int, *, last: Row | None) -> bool:
         await db.execute(f"LOCK TABLE ONLY {', '.join(TABLES)} IN ACCESS EXCLUSIVE MODE")
         if await last_event(db, week) != last or await db.fetch(_WAITING, *ids(week)):
             return False
-        await db.execute(f"DROP TABLE {', '.join(f'{table}_w{week}' for table in TABLES)}")
+        await db.value("SELECT drop_week($1)", week)
         return True
 
     return bool(await db.unless_locked(operation, within=_WAITS))

@@ -56,6 +56,7 @@ from relayd.store.postgres import (
     purging,
     requeue,
     returned,
+    rights,
     schema,
     suppression,
     tally_upkeep,
@@ -198,6 +199,7 @@ class PostgresStore:
         async def operation(db: Session) -> tuple[Registration, Others]:
             await upgrade.enter(db)
             await schema.expect(db)
+            await rights.expect(db)
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
             at = self._moment()
