@@ -38,6 +38,7 @@ if TYPE_CHECKING:  # the commands that only name an `Action` need none of it
     from relayd.ports.permits import Permits
     from relayd.ports.requeue import Requeue, Requeued
     from relayd.ports.samples import Samples
+    from relayd.ports.shares import Shares
     from relayd.ports.sites import SiteStates
     from relayd.ports.trust import TrustStore
 
@@ -93,6 +94,11 @@ class QueueStore(Upkeep, Protocol):
     @property
     def permits(self) -> "Permits":
         """Limits of accounts at smarthosts."""
+        ...
+
+    @property
+    def shares(self) -> "Shares":
+        """Shares of limits that are smaller than the number of workers."""
         ...
 
     @property

@@ -10,6 +10,9 @@ from relayd.policy.accounts.limits import AccountLimits
 from relayd.policy.accounts.pace import Learnt, learn
 from relayd.policy.accounts.state import AccountState
 
+IDLE_FOR = 3600.0
+"""Seconds after the last permit of a site's rate (`relayd.deliverer.nexthop.rates`): by then nothing depends on it."""
+
 Answer = TypeVar("Answer")
 Change = Callable[[AccountState, float], tuple[AccountState, Answer]]
 """From the state of an account and the time, in seconds since 1970, to the state after it and an answer."""

@@ -235,6 +235,7 @@ async def _serve(
                 name="purge of the history",
             ),
             tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
+            tasks.create_task(outward.scarce.run(outward.sites), name="shares of limits"),
             tasks.create_task(
                 housekeeping.finish_upgrade(parts.store, parts.clock), name="steps of the schema"
             ),

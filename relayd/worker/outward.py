@@ -11,7 +11,9 @@ from relayd.deliverer.connections import Connections
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx_parts import MxParts
+from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.router import Router
+from relayd.deliverer.nexthop.scarce_sites import ScarceSites
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
 from relayd.deliverer.nexthop.warm_ups import WarmUps
@@ -58,6 +60,7 @@ class Outward:
     scheduler: Scheduler
     resolver: DnsResolver  # that mail goes by
     sites: Sites
+    scarce: ScarceSites
     policies: StsPolicies | None  # None: MTA-STS does not count
     tally: TlsTally | None  # of TLS sessions; None: no reports
     reports: TlsReports | None  # on them; None: none are sent
@@ -78,12 +81,17 @@ async def deliver(
     source = random.Random()  # noqa: S311 -- spreads retries, keeps no secret
     transport = SmtpTransport(helo=settings.fqdn, clock=parts.clock)
     places = shares_of(settings.limits).servers
+    scarce = ScarceSites(parts.store.shares, parts.worker, clock=parts.clock)
+    rates = Rates(
+        settings.direct.messages_per_minute, clock=parts.clock, permits=parts.store.permits
+    )
     sites = Sites(
         settings.direct.connections_per_destination,
         tasks,
         clock=parts.clock,
         connections=Connections(places),
-        per_minute=settings.direct.messages_per_minute,
+        rates=rates,
+        on_new=scarce.begin,
     )
     rules = rules_from(settings.rules)
     paces = SitePaces(
@@ -163,7 +171,7 @@ async def deliver(
         # Who sends nothing directly has no use for what sites say, and need not ask each second.
         news=news if settings.routes.may_be_direct else None,
     )
-    for shares in (sites, mx.warm_ups, router, reporter, scheduler):
+    for shares in (sites, rates, mx.warm_ups, router, reporter, scheduler):
         parts.membership.watch(shares.divide_by)
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None
     return Outward(
@@ -172,6 +180,7 @@ async def deliver(
         scheduler,
         resolver,
         sites,
+        scarce,
         policies,
         tally,
         tls_reports(settings, parts, resolver, scheduler.wake),

@@ -6,9 +6,8 @@ from datetime import timedelta
 
 import pytest
 
-from relayd.deliverer.connections import Connections
+from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.router import Router
-from relayd.deliverer.nexthop.sites import Sites
 from relayd.mail.address import parse_address
 from relayd.mail.operator import Action
 from relayd.policy.delivery.route import (
@@ -302,16 +301,14 @@ async def test_a_change_of_membership_changes_the_limits_of_running_hops() -> No
         assert direct.parts.sites.of("new.test").slots.allowed == 1
 
 
-async def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
-    async with asyncio.TaskGroup() as tasks:
-        sites = Sites(1, tasks, clock=FakeClock(), connections=Connections(1), per_minute=60)
-        site = sites.of("mx.test")
-        waits = [sites.token(site, name) for name in ("a", "b")]
-        membership = ChangingMembership(1)
-        membership.watch(sites.divide_by)
-        membership.change(2)
-        waits += [sites.token(site, name) for name in ("c", "d")]
-        assert waits == [0.0, 1.0, 2.0, 4.0], "what is given stays given"
+def test_a_change_of_membership_changes_the_rate_of_known_sites() -> None:
+    rates = Rates(60, clock=FakeClock())
+    waits = [rates.token("mx.test", name) for name in ("a", "b")]
+    membership = ChangingMembership(1)
+    membership.watch(rates.divide_by)
+    membership.change(2)
+    waits += [rates.token("mx.test", name) for name in ("c", "d")]
+    assert waits == [0.0, 1.0, 2.0, 4.0], "what is given stays given"
 
 
 def test_the_membership_of_one_daemon_is_that_of_its_settings() -> None:

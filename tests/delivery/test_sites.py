@@ -12,7 +12,9 @@ from relayd.deliverer import destination_queue, leases, scheduler
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import admittance
 from relayd.deliverer.nexthop.hosts import NotYet
-from relayd.deliverer.nexthop.sites import ConnectionSlots, Sites
+from relayd.deliverer.nexthop.rates import Rates
+from relayd.deliverer.nexthop.sites import Sites
+from relayd.deliverer.nexthop.slots import ConnectionSlots
 from relayd.mail.operator import Action as Act
 from relayd.policy.delivery import throttle
 from relayd.policy.delivery.admission import SLOW_WINDOW
@@ -337,10 +339,10 @@ async def test_a_turn_that_was_spent_waiting_for_a_place_is_no_turn() -> None:
         [site] = direct.parts.sites._sites.values()
         await eventually(lambda: len(site.slots._waiting) == 1)
         direct.post.clock.advance(timedelta(minutes=1))
-        spent = direct.parts.sites.token(site, "x.test")
+        spent = direct.parts.sites.rates.token(site.key, "x.test")
         gate.set()
         await hop.give_back(await waiting)
-        assert direct.parts.sites.token(site, "x.test") >= spent + 2 * 0.01 - 1e-9, (
+        assert direct.parts.sites.rates.token(site.key, "x.test") >= spent + 2 * 0.01 - 1e-9, (
             "it took another"
         )
 
@@ -389,19 +391,18 @@ async def test_a_limited_destination_leases_little() -> None:
         assert not direct.post.scheduler.has_room(0, ["mx:x.test"])
 
 
-async def test_a_rate_is_kept_also_after_the_site_was_forgotten() -> None:
+def test_a_rate_is_kept_also_after_the_site_was_forgotten() -> None:
     clock = FakeClock()
-    async with asyncio.TaskGroup() as tasks:
-        sites = Sites(1, tasks, clock=clock, connections=Connections(1), per_minute=1)
-        key = "mx.test"
-        assert sites.token(sites.of(key), "x.test") == 0
-        assert sites.token(sites.of(key), "x.test") == 60
-        for number in range(1500):
-            sites.token(sites.of(str(number)), "x.test")
-        assert sites.token(sites.of(key), "x.test") == 60
-        clock.advance(timedelta(hours=1))
-        sites.token(sites.of("new"), "x.test")
-        assert len(sites._throttles) == 1, "those who owe nothing are forgotten"
+    rates = Rates(1, clock=clock)
+    key = "mx.test"
+    assert rates.token(key, "x.test") == 0
+    assert rates.token(key, "x.test") == 60
+    for number in range(1500):
+        rates.token(str(number), "x.test")
+    assert rates.token(key, "x.test") == 60
+    clock.advance(timedelta(hours=1))
+    rates.token("new", "x.test")
+    assert len(rates._throttles) == 1, "those who owe nothing are forgotten"
 
 
 async def test_without_a_limit_nobody_waits() -> None:
@@ -410,7 +411,7 @@ async def test_without_a_limit_nobody_waits() -> None:
         assert not hop.is_limited
         session = await hop.connect()
         [site] = direct.parts.sites._sites.values()
-        assert {direct.parts.sites.token(site, "x.test") for _ in range(99)} == {0.0}
+        assert {direct.parts.sites.rates.token(site.key, "x.test") for _ in range(99)} == {0.0}
         await hop.give_back(session)
 
 

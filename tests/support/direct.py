@@ -24,6 +24,7 @@ from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.mx import MxHop
 from relayd.deliverer.nexthop.mx_parts import MxParts
+from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.router import Router
 from relayd.deliverer.nexthop.site_pace import SitePaces
 from relayd.deliverer.nexthop.sites import Sites
@@ -164,7 +165,7 @@ async def a_direct_post(
             tasks,
             clock=_clock(store),
             connections=Connections(places),
-            per_minute=direct.messages_per_minute,
+            rates=Rates(direct.messages_per_minute, clock=_clock(store)),
         )
         resolver = _resolver(dns, dns_timeout, _clock(store), is_trusted=is_trusted)
         parts = replace(

@@ -56,13 +56,13 @@ class Two:
         return sum(len(work.recipients) for work in works)
 
 
-_WAITS = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+WAITS_FOR_A_LOCK = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
 
 
 async def somebody_waits() -> None:
     """Wait until one transaction waits for another."""
     watch = Line(postgres.database(), "watch", WRITES)
-    while not await watch.submit(lambda db: db.fetch(_WAITS)):
+    while not await watch.submit(lambda db: db.fetch(WAITS_FOR_A_LOCK)):
         pass
     await watch.close()
 

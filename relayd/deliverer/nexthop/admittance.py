@@ -13,6 +13,9 @@ from relayd.trace import tracing
 _AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
 _RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
 _FULL = "all {} connections that its mail hosts are given now are in use"
+_OTHERS = (
+    "other workers have all connections to its mail hosts (direct.connections_per_destination)"
+)
 _DOWN = "none of its mail hosts was ready when mail of another domain asked them"
 
 
@@ -26,7 +29,10 @@ async def admit(
     """
     failed, clock = site.searches_failed, parts.clock
     while True:
-        wait = 0.0 if may_begin else parts.sites.token(site, domain)
+        wait = 0.0
+        if not may_begin:
+            await parts.sites.rates.book(site.key)
+            wait = parts.sites.rates.token(site.key, domain)
         if wait > TOKEN_WAIT:
             raise parts.not_yet(wait, _RATE)
         if wait and tracing.is_on:
@@ -34,7 +40,8 @@ async def admit(
         due = clock.monotonic() + wait
         await asyncio.sleep(wait)
         if tracing.is_on and site.slots.is_full:
-            tracing.tell("connection_awaited", reason=_FULL.format(site.slots.allowed))
+            given = site.slots.given
+            tracing.tell("connection_awaited", reason=_FULL.format(given) if given else _OTHERS)
         await site.slots.acquire()
         if site.has_failed(hosts, since=failed):
             site.slots.release()

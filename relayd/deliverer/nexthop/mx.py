@@ -57,7 +57,7 @@ class MxHop:
 
     @property
     def is_limited(self) -> bool:
-        return self._parts.sites.are_limited or self._is_held_back
+        return self._parts.sites.rates.are_limited or self._is_held_back
 
     @property
     def _is_held_back(self) -> bool:

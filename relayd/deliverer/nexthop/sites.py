@@ -4,82 +4,27 @@ Which mail hosts are one site says `policy.delivery.site`.
 
 There are never more connections, in use and idle ones together, than slots: a connection is
 opened only by who has a slot, and when no idle one will do; an idle one is left for it then. How
-many slots there are depends on how the hosts take it (`policy.throttle`). Beside it a connection has
+many slots there are depends on how the hosts take it (`policy.throttle`), and on the worker's part of the limit; where
+that is scarce, `scarce_sites` asks for a share. Beside it a connection has
 a slot among all of its worker (`connections`), an idle one too.
 """
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
 from relayd.deliverer.connections import Connections, Leave, Share
+from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.search import DeadHosts
-from relayd.policy.delivery.shares import Part, share_of
-from relayd.policy.delivery.throttle import SlowStart, Throttle
+from relayd.deliverer.nexthop.slots import ConnectionSlots
+from relayd.policy.delivery.shares import Part, is_scarce, share_of
 from relayd.ports.outward import Clock, Connection
 
-_THROTTLES = 1000  # kept before those are dropped that are of no more use
+_SCARCE_IDLE = (
+    1.0  # seconds that an idle connection is kept at most, of those that other workers wait for
+)
 _FAILED = 1000  # sets of hosts; who forgets one asks it once more
-
-
-class ConnectionSlots:
-    """As many as a slow start allows, given in the order in which they were asked for."""
-
-    def __init__(self, most: int) -> None:
-        self._slow_start = SlowStart(most)
-        self._taken = 0
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def allowed(self) -> int:
-        return self._slow_start.allowed
-
-    @property
-    def is_full(self) -> bool:
-        """Tell whether the next one has to wait."""
-        return self._taken >= self._slow_start.allowed
-
-    @property
-    def is_crowded(self) -> bool:
-        """Tell whether more are taken than are allowed by now."""
-        return self._taken > self._slow_start.allowed
-
-    async def acquire(self) -> None:
-        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(slot)
-        self._give()
-        try:
-            await slot
-        except asyncio.CancelledError:
-            if not slot.cancelled():  # it was given at this very moment
-                self.release()
-            raise
-
-    def take(self) -> None:
-        """Take one at once, for a connection that is there."""
-        self._taken += 1
-
-    def release(self) -> None:
-        self._taken -= 1
-        self._give()
-
-    def limit(self, most: int) -> None:
-        self._slow_start = self._slow_start.limited(most)
-
-    def answered(self) -> None:
-        self._slow_start = self._slow_start.raised()
-        self._give()
-
-    def turned_away(self) -> None:
-        self._slow_start = self._slow_start.halved()
-
-    def _give(self) -> None:
-        while self._waiting and self._taken < self._slow_start.allowed:
-            slot = self._waiting.popleft()
-            if not slot.done():
-                self._taken += 1
-                slot.set_result(None)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +46,11 @@ class Site:
     idle: list[Idle] = field(default_factory=list)
     searches_failed: int = 0  # in which no host was ready
     failed: dict[frozenset[str], int] = field(default_factory=dict)  # the latest, by its hosts
+
+    @property
+    def in_use(self) -> int:
+        """How many connections there may be by now, idle ones included."""
+        return self.slots.taken + len(self.idle)
 
     def note_failed(self, hosts: frozenset[str]) -> None:
         """Note that none of these was ready. Other hosts of the site may well be."""
@@ -131,47 +81,49 @@ class Sites:
         *,
         clock: Clock,
         connections: Connections,
-        per_minute: int = 0,
+        rates: Rates | None = None,
+        on_new: Callable[[Site], None] | None = None,
     ) -> None:
-        """Limit each site to so many connections and transactions a minute; 0: any number."""
+        """Limit each site to so many connections; `on_new` is told of sites whose limit is scarce, as they come up."""
         self.dead_hosts = DeadHosts(clock)
-        self._per_site = self._share = per_site
+        self.rates = Rates(0, clock=clock) if rates is None else rates
+        self.per_site = self._most = per_site
         self.connections = connections
+        self.are_scarce = False
+        self._on_new = on_new
         self._tasks = tasks
-        self._clock = clock
-        self._per_minute = self._rate = per_minute
         self._sites: WeakValueDictionary[str, Site] = WeakValueDictionary()
-        self._throttles: dict[str, Throttle] = {}  # they outlive a site without work
-
-    @property
-    def are_limited(self) -> bool:
-        """Tell whether there is a limit on transactions."""
-        return self._per_minute > 0
 
     def divide_by(self, part: Part) -> None:
-        """Use no more than a part of both limits, from now on; idle connections beyond it leave."""
-        self._share = max(1, share_of(self._per_site, part))
-        self._rate = max(1, share_of(self._per_minute, part))
+        """Use no more than a part of the connections, from now on; idle ones beyond it leave."""
+        self._most, were_scarce = max(1, share_of(self.per_site, part)), self.are_scarce
+        self.are_scarce = self._on_new is not None and is_scarce(self.per_site, part)
         for site in tuple(self._sites.values()):
-            site.slots.limit(self._share)
-            for idle in site.idle[: max(0, site.share.held - self._share)]:
-                self._leave(site, idle)
-        for throttle in self._throttles.values():
-            throttle.limit(self._rate)
+            site.slots.limit(self._most)
+            if self.are_scarce != were_scarce:
+                self._share(site)
+            self.shrink(site, self._most)
+
+    def _share(self, site: Site) -> None:
+        site.slots.watch(None)
+        site.slots.share(not self.are_scarce)
+        if self.are_scarce and self._on_new is not None:
+            self._on_new(site)
+
+    def shrink(self, site: Site, most: int) -> None:
+        """Leave idle connections until there are no more than so many."""
+        for idle in site.idle[: max(0, site.in_use - most)]:
+            self._leave(site, idle)
 
     def of(self, key: str) -> Site:
-        site = Site(key, ConnectionSlots(self._share), Share(self.connections))
-        return self._sites.setdefault(key, site)
-
-    def token(self, site: Site, who: str) -> float:
-        """Return the seconds until `who` may begin a transaction; see `Throttle.token`."""
-        if not self._per_minute:
-            return 0.0
-        now = self._clock.monotonic()
-        if site.key not in self._throttles:
-            self._make_room(now)
-            self._throttles[site.key] = Throttle(self._rate)
-        return self._throttles[site.key].token(who, now=now)
+        """Return a site, by `relayd.policy.delivery.site.site_key`."""
+        site = self._sites.get(key)
+        if site is None:
+            site = self._sites[key] = Site(
+                key, ConnectionSlots(self._most), Share(self.connections)
+            )
+            self._share(site)
+        return site
 
     def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:
         """Keep a connection without work for a while, or until its slot is asked for."""
@@ -179,6 +131,8 @@ class Sites:
         def leave() -> None:
             self._leave(site, idle)
 
+        if self.are_scarce:
+            for_seconds = min(for_seconds, _SCARCE_IDLE)
         timer = asyncio.get_running_loop().call_later(for_seconds, leave)
         idle = Idle(connection, timer, leave)
         site.idle.append(idle)
@@ -196,11 +150,6 @@ class Sites:
         self._tasks.create_task(
             _say_goodbye(site, site.take(idle)), name="QUIT of an idle connection"
         )
-
-    def _make_room(self, now: float) -> None:
-        if len(self._throttles) >= _THROTTLES:
-            busy = {key: one for key, one in self._throttles.items() if not one.is_idle(now=now)}
-            self._throttles = busy
 
 
 async def _say_goodbye(site: Site, connection: Connection) -> None:

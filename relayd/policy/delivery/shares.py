@@ -2,7 +2,7 @@
 
 Each has an equal part of it, and what is left over goes to the first of them. So all parts together are the limit,
 exactly, and a part never grows when a worker joins. A limit that is smaller than their number is scarce: some have
-no part of it, and who needs some asks the store (`relayd.policy.delivery.permits`).
+no part of it, and who needs some asks the store (`relayd.policy.delivery.scarce`).
 """
 
 from typing import NamedTuple

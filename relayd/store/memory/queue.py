@@ -56,6 +56,7 @@ from relayd.store.memory.leases import Leases
 from relayd.store.memory.outbox import MemoryOutbox
 from relayd.store.memory.people import MemoryPeople
 from relayd.store.memory.permits import MemoryPermits
+from relayd.store.memory.shares import MemoryShares
 from relayd.store.memory.sites import MemorySites
 from relayd.store.memory.spool import MemorySpool
 from relayd.store.memory.tables import Message, Recipient, Tables
@@ -97,6 +98,10 @@ class MemoryStore(MemoryView):
         return MemoryPermits(self._tables, self._clock)
 
     @property
+    def shares(self) -> MemoryShares:
+        return MemoryShares(self._tables.shares, self._clock)
+
+    @property
     def sites(self) -> MemorySites:
         return MemorySites(self._tables.sites, self._clock)
 
@@ -111,7 +116,9 @@ class MemoryStore(MemoryView):
 
     async def register(self, worker: WorkerIdentity) -> Registration:
         self._age.watch(is_first=self._workers.is_first(worker))
-        self._leases.abandon_of(self._workers.remove_dead(worker))
+        dead = self._workers.remove_dead(worker)
+        self._leases.abandon_of(dead)
+        self.shares.forget(dead)
         now = self._clock.now()
         for destination in [key for key, until in self._tables.paused.items() if until > now]:
             del self._tables.paused[destination]

@@ -30,6 +30,7 @@ from relayd.ports.outbox import (
 from relayd.ports.queue import Lease
 from relayd.ports.view import Status
 from relayd.store.memory.people import PeopleTables
+from relayd.store.memory.shares import ShareTable
 from relayd.store.memory.sites import SiteTables
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -203,6 +204,7 @@ class Tables:
     people: PeopleTables = field(default_factory=PeopleTables)
     permits: dict[str, AccountState] = field(default_factory=dict)  # by account
     sites: SiteTables = field(default_factory=SiteTables)
+    shares: ShareTable = field(default_factory=dict)
     sts_policies: dict[str, StsEntry] = field(default_factory=dict)  # by domain
     tls_counts: dict[CountedSession, int] = field(default_factory=dict)
     once: dict[bytes, tuple[FirstMessage, float]] = field(default_factory=dict)  # since when served

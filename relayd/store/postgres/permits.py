@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from relayd.policy.accounts.state import read, written
 from relayd.ports.permits import Standing, standings
-from relayd.store.permits import Answer, Change
+from relayd.store.permits import IDLE_FOR, Answer, Change
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.questions import Questions
 
@@ -20,6 +20,15 @@ async def change(db: Session, account: str, wanted: "Change[Answer]", *, now: fl
     if state != before:
         await db.execute("UPDATE permit SET state = $2 WHERE account = $1", account, written(state))
     return answer
+
+
+async def forget_idle(db: Session, *, now: float) -> None:
+    """Delete the rates of sites that nothing was sent to for long."""
+    await db.execute(
+        "DELETE FROM permit WHERE account >= 'rate:' AND account < 'rate;'"
+        " AND CASE WHEN state = '' THEN true ELSE (state::json ->> 'free_at')::float8 < $1 END",
+        now - IDLE_FOR,
+    )
 
 
 class PostgresPermitsView:

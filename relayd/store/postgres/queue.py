@@ -58,6 +58,7 @@ from relayd.store.postgres import (
     returned,
     rights,
     schema,
+    shares,
     suppression,
     tally_upkeep,
     tallying,
@@ -74,6 +75,7 @@ from relayd.store.postgres.people import PostgresPeople
 from relayd.store.postgres.reach import Reach
 from relayd.store.postgres.samples import PostgresSamples
 from relayd.store.postgres.settling import Results, Settling
+from relayd.store.postgres.shares import PostgresShares
 from relayd.store.postgres.sites import PostgresSites
 from relayd.store.postgres.spool import UnnamedFile
 from relayd.store.postgres.startup import Startup
@@ -136,6 +138,7 @@ class PostgresStore:
         self.outbox = PostgresOutbox(self._lease, clock, self._moment)
         self.people = PostgresPeople(self._lease, clock)
         self.permits = StoredPermits(self._change_account)
+        self.shares = PostgresShares(self._lease, self._moment)
         self.sites = PostgresSites(self._lease, clock)
         self.trust = PostgresTrust(self._lease, clock, self._moment)
         self.samples = PostgresSamples(self._upkeep)
@@ -309,6 +312,8 @@ class PostgresStore:
             at = self._moment()
             if at.may_take_over:
                 await nodes.forget(db, at=at)
+            await shares.forget_ended(db, at=at)
+            await permits.forget_idle(db, now=self._clock.now().timestamp())
             await pausing.let_go_ruleless(db, at=at)
             freed = await leases.abandon_ended(db, at=at)
             if is_owed:

@@ -19,6 +19,7 @@ from relayd.store.postgres.moment import SERVER_CLOCK, Moment
 _DEAD = "node = $3 AND (boot <> $1 OR name = $2)"
 # Locked: somebody may just be taking one over.
 _SLOTS_OF_DEAD = f"SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE {_DEAD}) ORDER BY id FOR UPDATE"  # noqa: S608 -- constants
+_SHARES_OF_DEAD = f"DELETE FROM share WHERE worker IN (SELECT number FROM worker WHERE {_DEAD})"  # noqa: S608 -- constants
 _LAST = "last_worker"
 
 
@@ -32,6 +33,7 @@ async def remove_dead(db: Session, worker: WorkerIdentity, *, now: int) -> None:
     dead = (worker.boot, worker.name, worker.node)
     for (slot,) in await db.fetch(_SLOTS_OF_DEAD, *dead):
         await leases.abandon(db, slot, now=now)
+    await db.execute(_SHARES_OF_DEAD, *dead)
     await db.execute(f"DELETE FROM worker WHERE {_DEAD}", *dead)  # noqa: S608 -- constants
 
 

@@ -56,6 +56,7 @@ from relayd.store.sqlite import (
     purging,
     requeue,
     returned,
+    shares,
     suppression,
     tally_upkeep,
     tallying,
@@ -68,6 +69,7 @@ from relayd.store.sqlite.connection import Upgrading, prepare
 from relayd.store.sqlite.outbox import SqliteOutbox
 from relayd.store.sqlite.people import SqlitePeople
 from relayd.store.sqlite.reading import Reader, in_thread
+from relayd.store.sqlite.shares import SqliteShares
 from relayd.store.sqlite.sites import SqliteSites
 from relayd.store.sqlite.trust import SqliteTrust
 from relayd.store.sqlite.unused import Unused
@@ -102,6 +104,7 @@ class SqliteStore:
         self._reader = Reader(path)
         self.people = SqlitePeople(self._writer, self._reader, clock)
         self.permits = StoredPermits(self._change_account)
+        self.shares = SqliteShares(self._writer, lambda: self._term().at)
         self.sites = SqliteSites(self._writer, self._reader, clock)
         self.trust = SqliteTrust(self._writer, self._reader, clock)
         self.samples = None
@@ -274,6 +277,8 @@ class SqliteStore:
 
         def operation(db: apsw.Connection) -> int:
             self._age.watch(db)
+            shares.forget_ended(db, at=self._term().at)
+            permits.forget_idle(db, now=self._clock.now().timestamp())
             return leases.abandon_ended(db, at=self._term().at, now=now)
 
         return await self._writer.submit(operation)

@@ -41,6 +41,8 @@ def remove_dead(db: apsw.Connection, worker: WorkerIdentity, *, now: int) -> Non
     owned = f"SELECT id FROM slot WHERE worker IN (SELECT number FROM worker WHERE {_DEAD})"  # noqa: S608 -- fixed text
     for (slot,) in fetch(db, owned, dead):
         leases.abandon(db, slot, now=now)
+    shares = f"DELETE FROM share WHERE worker IN (SELECT number FROM worker WHERE {_DEAD})"  # noqa: S608 -- fixed text
+    db.execute(shares, dead)
     db.execute(f"DELETE FROM worker WHERE {_DEAD}", dead)  # noqa: S608 -- fixed text
 
 

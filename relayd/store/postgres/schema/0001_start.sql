@@ -334,9 +334,9 @@ CREATE TABLE permit (
 CREATE TABLE share (
     key text COLLATE "C" NOT NULL,                -- of a limit that is smaller than the number of workers
     worker int NOT NULL,
-    granted double precision NOT NULL,
-    wanted double precision NOT NULL,
-    ends_at bigint NOT NULL,
+    claim text COLLATE "C" NOT NULL,              -- waits, has, yields
+    since bigint NOT NULL,                        -- by the clock that leases end by
+    ends_at bigint NOT NULL,                      -- the same
     PRIMARY KEY (key, worker)
 ) WITH (fillfactor = 50);
 CREATE TABLE fallback (

@@ -1,4 +1,4 @@
-"""What each worker may use of a limit: together the limit, exactly, whoever joins or leaves."""
+"""What each worker may use of a limit: together the limit, exactly, also when one joins or leaves."""
 
 from collections.abc import Collection, Sequence
 
@@ -49,7 +49,7 @@ def test_a_share_never_grows_when_somebody_joins(
 def test_the_limit_holds_while_each_counts_others_that_are_gone(
     limit: int, data: st.DataObject
 ) -> None:
-    """Whoever has a part counts all others that have one. It may also count some that died, or that wait for theirs."""
+    """Who has a part counts all others that have one. It may also count some that died, or that wait for theirs."""
     names = range(12)
     active = data.draw(st.sets(st.sampled_from(names), min_size=1))
     parts = [_part_of(me, active | data.draw(st.sets(st.sampled_from(names)))) for me in active]
