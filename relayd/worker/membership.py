@@ -31,7 +31,7 @@ class SharedMembership:
 
     Invariant: who has a part of the limits is counted by all others that have one. So all parts together are never
     above a limit, but for what was open when a part got smaller. Who joins has none until all the others have counted
-    it, and what they had open had some time to end. Who dies keeps its part until its leases end. Of this machine all
+    it, and what they had open had some time to end; but who takes the place of one that was killed has its part. Who dies keeps its part until its leases end. Of this machine all
     workers of the settings count, as in `DaemonMembership`.
     """
 
@@ -40,7 +40,7 @@ class SharedMembership:
         self._place = place
         self._part = NOTHING
         self._others = 0
-        self._were_told = False  # all others have counted this one: they know from then on
+        self._were_told = True  # all others had counted this one when it last heard of them
         self._watching: list[Callable[[Part], None]] = []
 
     def watch(self, on_change: Callable[[Part], None]) -> None:

@@ -117,6 +117,70 @@ async def test_who_was_silent_for_the_time_of_a_lease_joins_anew(
     assert await two.renew() == Others(1, 1, know_us=True)
 
 
+async def test_who_starts_again_at_once_has_the_part_that_it_had(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """The others have counted it all the time: they see no change, however often it is killed."""
+    one, two = machine("one"), machine("two")
+    await begin_and_be_counted(one, two, clock)
+    for boot in ("second", "third"):
+        clock.advance(timedelta(seconds=28))
+        await two.renew()
+        await one.begin(boot)
+        assert one.others[-1] == Others(1, 0, know_us=True)
+        assert await two.renew() == Others(1, 1, know_us=True)
+        assert await one.renew() == Others(1, 0, know_us=True)
+
+
+async def test_who_came_when_nobody_was_there_has_its_part_from_then_on(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Whoever came later has counted it, so it need not have renewed before it is killed."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    clock.advance(timedelta(seconds=1))
+    await two.begin()
+    clock.advance(timedelta(seconds=1))
+    await one.begin("second")
+    assert one.others[-1] == Others(1, 0, know_us=True)
+
+
+async def test_who_starts_again_later_joins_anew(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Its others are about to divide its part."""
+    one, two = machine("one"), machine("two")
+    await begin_and_be_counted(one, two, clock)
+    clock.advance(timedelta(seconds=30))
+    await two.renew()
+    await one.begin("second")
+    assert one.others[-1] == Others(1, 0, know_us=False)
+
+
+async def test_who_had_no_part_leaves_none(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """It was killed before the others had counted it, and had time to end what they had open."""
+    one, two = machine("one"), machine("two")
+    await one.begin()
+    await two.begin()
+    for boot in ("second", "third"):
+        for each in (two, one):
+            clock.advance(timedelta(seconds=1))
+            await each.renew()
+        assert await two.renew() == Others(1, 1, know_us=True)
+        await two.begin(boot)
+        assert two.others[-1] == Others(1, 1, know_us=False)
+
+
+async def begin_and_be_counted(one: Machine, two: Machine, clock: FakeClock) -> None:
+    for each in (one, two):
+        await each.begin()
+    for each in (one, two) * 4:
+        clock.advance(timedelta(seconds=1))
+        await each.renew()
+
+
 async def test_after_an_outage_of_all_nobody_takes_the_others_for_dead(
     machine: Callable[[str], Machine], clock: FakeClock
 ) -> None:

@@ -40,6 +40,15 @@ def test_who_was_silent_for_long_joins_anew() -> None:
     assert told == [Part(0, 1), NOTHING, Part(0, 2)]
 
 
+def test_who_is_known_at_its_start_has_its_part_at_once() -> None:
+    """It takes the place of one that was killed."""
+    told: list[Part] = []
+    shared = SharedMembership(4)
+    shared.tell(Others(8, 3, know_us=True))
+    shared.watch(told.append)
+    assert told == [Part(3, 12)]
+
+
 def test_it_is_logged_who_comes_and_goes() -> None:
     """Once, and not with each renewal; an operator is warned of machines that are gone."""
     shared = SharedMembership(4)

@@ -1,7 +1,8 @@
 """Who else is alive, as one worker learns it with each renewal, and whether they all know of it.
 
 A worker is known to those that were seen after it was there for all to see. It is not for as long as it says nothing
-for the time of a lease: the others have divided its part of the limits by then, so it joins anew.
+for the time of a lease: the others have divided its part of the limits by then, so it joins anew. Who starts again before
+that takes the place of the one that was killed: they count it all the time.
 """
 
 from dataclasses import dataclass
@@ -35,12 +36,24 @@ class Members:
     def __init__(self) -> None:
         self._worker: WorkerIdentity | None = None
         self._since: int | None = None  # who was seen after that counts this worker
+        self._is_known = (
+            False  # they all did when it last looked: it has a part from the next time on
+        )
 
-    async def begin(self, db: Session, worker: WorkerIdentity, *, at: Moment) -> Others:
-        """Return who is there at its registration, which they cannot know of yet."""
+    async def begin(
+        self, db: Session, worker: WorkerIdentity, *, since: int | None, at: Moment
+    ) -> Others:
+        """Return who is there at its registration; `since` then they count the one whose place it takes.
+
+        Without such a one they cannot know of it yet. Where nobody is, all that come count it.
+        """
         now = await nodes.clock(db, at=at)
-        self._worker, self._since = worker, None
-        return await nodes.others(db, worker, since=None, alive_at=now)
+        others = await nodes.others(db, worker, since=since, alive_at=now)
+        if not others.workers:
+            since = now
+            await nodes.counted(db, worker, since=now)
+        self._worker, self._since, self._is_known = worker, since, others.know_us
+        return others
 
     async def look(self, db: Session, seen: Seen, *, at: Moment) -> Found | None:
         """Say that the machine lives, and return who else does; None for a worker that did not register here.
@@ -55,12 +68,15 @@ class Members:
         may_be_gone = at.may_take_over and not is_set
         alive_at = seen.now if may_be_gone else min(seen.before, seen.now)
         if seen.now - seen.before >= nodes.ALIVE_FOR:
+            await nodes.counted(db, self._worker, since=None)
             others = await nodes.others(db, self._worker, since=None, alive_at=alive_at)
             return Found(None, others)
         others = await nodes.others(db, self._worker, since=since, alive_at=alive_at)
+        has_part = others.know_us and self._is_known
+        await nodes.counted(db, self._worker, since=since if has_part else None)
         return Found(since, others)
 
     def note(self, found: Found) -> Others:
         """Go by what was found from now on."""
-        self._since = found.since
+        self._since, self._is_known = found.since, found.others.know_us
         return found.others

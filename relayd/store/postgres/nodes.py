@@ -30,6 +30,10 @@ _OTHERS = (
     "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
     f" WHERE node <> $1 AND seen_at > $3::bigint - {ALIVE_FOR}"
 )
+_COUNTED = (
+    "UPDATE worker SET counted_since = $4 WHERE node = $1 AND boot = $2 AND name = $3"
+    " AND counted_since IS DISTINCT FROM $4"
+)
 _OLDER = (
     "SELECT name, version FROM node WHERE schema_to < $2"  # noqa: S608 -- constants
     f" AND seen_at > {_AT} - {ALIVE_FOR} ORDER BY name"
@@ -99,6 +103,11 @@ async def others(
     """
     [(number, before, know)] = await db.fetch(_OTHERS, worker.node, since, alive_at)
     return Others(number, before, know if since is not None else not number)
+
+
+async def counted(db: Session, worker: WorkerIdentity, *, since: int | None) -> None:
+    """Note since when all others count the worker; None: it has no part of the limits."""
+    await db.execute(_COUNTED, worker.node, worker.boot, worker.name, since)
 
 
 async def forget(db: Session, *, at: Moment) -> None:

@@ -207,11 +207,12 @@ class PostgresStore:
             await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
             at = self._moment()
             await nodes.enter(db, worker, settings=self._cluster.settings, at=at)
+            since = await workers.seat(db, worker, moment=at)
             await workers.remove_dead(db, worker, now=at.now)
             await destinations.end_pauses(db, now=at.now)
             await destinations.recount(db)  # who died may have owed a second look
-            registered = await workers.add(db, worker, at=now, moment=at)
-            return registered, await self._members.begin(db, worker, at=at)
+            registered = await workers.add(db, worker, at=now, moment=at, counted_since=since)
+            return registered, await self._members.begin(db, worker, since=since, at=at)
 
         registered, others = await self._lease.submit(operation)
         self.samples.join(worker.node)
