@@ -20,7 +20,7 @@ from typing import Any
 from relayd.ports.view import RecipientRow
 from tests.support.background import Background
 from tests.support.counting_hop import CountingHop
-from tests.support.daemon import ROOT, Daemon, Ran
+from tests.support.daemon import ROOT, Daemon, Ran, eventually
 from tests.support.ledger import Entry, Load
 from tests.support.places import Place, Places
 from tests.support.tcp_postgres import TcpServer
@@ -96,6 +96,13 @@ class Cluster:
     loads: list[Load] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
 
+    def up(self) -> None:
+        """Start all nodes, and wait until each has its part of the limits."""
+        for node in self.nodes:
+            node.up()
+        have = "SELECT count(*) FROM worker WHERE counted_since IS NOT NULL"
+        eventually(lambda: int(self.postgres.run(have)) == len(self.nodes), have, within=120)
+
     def begin(self, seed: int, rate: float) -> None:
         """Have clients of each node send `rate` messages a second, in bursts."""
         for node in self.nodes:
@@ -117,10 +124,14 @@ class Cluster:
     def acked(self) -> int:
         return sum(load.acked() for load in self.loads)
 
+    def waiting(self) -> int:
+        """Return how many recipients have not met their fate."""
+        return int(self.postgres.run("SELECT count(*) FROM queue"))
+
     def drain(self, within: float) -> float:
         """Wait until all that is accepted has met its fate; return how long that took."""
         began = time.monotonic()
-        while left := int(self.postgres.run("SELECT count(*) FROM queue")):
+        while left := self.waiting():
             waited = time.monotonic() - began
             assert waited < within, f"{left} recipients have not met their fate"
             time.sleep(0.2)
