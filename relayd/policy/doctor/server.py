@@ -19,6 +19,7 @@ class ServerFacts:
     version: str = ""
     schema: int = 0
     newest_schema: int = 0
+    lacking: str = ""  # rights that the role lacks, as a sentence
     lacks: tuple[str, ...] = ()  # steps of the schema that this relayd needs
     waiting: tuple[str, ...] = ()  # steps that wait until no older relayd is alive
     held_by: tuple[str, ...] = ()  # machines that have one
@@ -60,6 +61,8 @@ def _findings(facts: ServerFacts) -> Iterator[Finding]:
         remedy = "See that the server runs, and lets this machine in: store.url names it."
         yield found(Level.FAIL, facts.problem, remedy)
         return
+    if facts.lacking:
+        yield found(Level.FAIL, facts.lacking, "Grant it as the owner of the tables.")
     if facts.lacks:
         yield found(
             Level.WARN,

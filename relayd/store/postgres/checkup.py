@@ -93,8 +93,6 @@ async def _server(db: Session, name: str) -> ServerFacts:
     [(version, compression, timeout, wal, octets, oldest)] = await db.fetch(_SETTINGS)
     there = await schema.applied(db)
     schema.check(there)
-    if schema.is_ready(there):
-        await rights.expect(db)
     lacks = [each for each in schema.missing(there) if each.kind is StepKind.EXPAND]
     waiting = [each for each in await upgrade.told(db) if each.applied_at is None]
     return ServerFacts(
@@ -102,6 +100,7 @@ async def _server(db: Session, name: str) -> ServerFacts:
         version=version.partition(" ")[0],
         schema=max(there, default=0),
         newest_schema=schema.newest(),
+        lacking=await rights.lacking_of(db) if schema.is_ready(there) else "",
         lacks=tuple([each.name for each in lacks]),
         waiting=tuple([each.name for each in waiting if each.kind is StepKind.CONTRACT]),
         held_by=tuple(dict.fromkeys(name for each in waiting for name in each.held_by)),

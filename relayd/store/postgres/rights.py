@@ -16,11 +16,16 @@ _LACKING = (
 
 async def expect(db: Session) -> None:
     """Raise StoreUnavailable for a role that lacks a right to our tables."""
+    if why := await lacking_of(db):
+        raise StoreUnavailable(why)
+
+
+async def lacking_of(db: Session) -> str:
+    """Return what the role of a connection lacks, and what to do; empty: nothing."""
     lacking = [f"{privilege} on {name}" for privilege, name in await db.fetch(_LACKING)]
-    if lacking:
-        more = len(lacking) - _SOME
-        role = await db.value("SELECT current_user")
-        raise StoreUnavailable(
-            f"the role {role} lacks {', '.join(lacking[:_SOME])}{f' and {more} more' if more > 0 else ''}:"
-            " grant that (docs/howto/cluster.md)"
-        )
+    if not lacking:
+        return ""
+    more = len(lacking) - _SOME
+    role = await db.value("SELECT current_user")
+    named = f"{', '.join(lacking[:_SOME])}{f' and {more} more' if more > 0 else ''}"
+    return f"the role {role} lacks {named}: grant that (docs/howto/cluster.md)"

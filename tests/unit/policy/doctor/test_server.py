@@ -23,6 +23,12 @@ def test_a_server_that_cannot_be_asked() -> None:
     assert "store.url" in found.remedy
 
 
+def test_a_role_that_lacks_a_right() -> None:
+    facts = ServerFacts(name=NAME, lacking="the role relayd lacks INSERT on queue: grant that")
+    found, _ = judge_server(facts)
+    assert (found.level, found.reason) == (Level.FAIL, facts.lacking)
+
+
 @pytest.mark.parametrize(
     ("facts", "reason", "remedy"),
     [
