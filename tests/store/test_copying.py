@@ -374,6 +374,28 @@ async def test_the_copy_goes_on_where_the_queue_was(
     await box.close()
 
 
+async def test_events_get_numbers_behind_those_of_another_server(
+    tmp_path: Path, full: str, server: str
+) -> None:
+    """Their numbers begin with those of transactions, which each server counts for itself."""
+    number = int(postgres.server().run("SELECT pg_current_xact_id()")) + 150_000
+    with closing(apsw.Connection(full.removeprefix("sqlite:"))) as db:
+        db.execute("DROP TRIGGER event_told")
+        db.execute("UPDATE event SET id = id + ?", (number << 16,))
+        db.execute("UPDATE delivery SET event = event + ? WHERE event > 0", (number << 16,))
+        db.execute("UPDATE meta SET value = value + ? WHERE key = 'tallied'", (number << 16,))
+    before = await told(full)
+    await copied(full, server)
+    same(before, await told(server))
+    box = open_postgres(tmp_path)
+    worker = await registered(box.store, "new", boot="new")
+    box.advance(24 * 3600)
+    last = box.view.last_event()
+    sent = await _deliver(box, worker)
+    assert len(box.view.events(after=last, limit=1000)) == len(sent) > 0
+    await box.close()
+
+
 async def _deliver(box: Box, worker: WorkerNumber) -> set[tuple[int, int]]:
     sent: set[tuple[int, int]] = set()
     while works := await box.claim(worker):
