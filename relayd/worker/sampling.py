@@ -12,6 +12,7 @@ from relayd.answers.overview import FLOWS, Reading
 from relayd.errors import StoreBroken, StoreError
 from relayd.metrics.families import Sample
 from relayd.metrics.figures import count
+from relayd.policy.seldom import Seldom
 from relayd.ports.outward import Clock
 from relayd.ports.samples import EVERY, Samples
 from relayd.ports.view import Counts, Metric, QueueView
@@ -32,6 +33,7 @@ async def keep_sampling(
     counters: Callable[[], Iterable[Sample]],
 ) -> None:
     """Look whose turn it is, each worker at another time."""
+    told = Seldom()
     while True:
         try:
             await samples.note_work(numbers_of(counters()))
@@ -39,7 +41,8 @@ async def keep_sampling(
         except StoreBroken:
             raise
         except StoreError as error:
-            log.warning("sample_failed", fault="local", reason=str(error))
+            if told.is_due(clock.monotonic()):
+                log.warning("sample_failed", fault="local", reason=str(error))
         await asyncio.sleep(_LOOKED + worker % 8 / 3)
 
 
