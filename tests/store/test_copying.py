@@ -11,7 +11,7 @@ from typing import Any
 import apsw
 import pytest
 
-from relayd.errors import CopyFailed, StoreMoved
+from relayd.errors import CopyFailed, LeaseLost, StoreMoved, StoreUnavailable
 from relayd.mail.ids import WorkerNumber
 from relayd.ports.outbox import TOLD, Subscription
 from relayd.ports.view import Query
@@ -39,6 +39,9 @@ pytestmark = needs_postgres
 def server() -> Iterator[str]:
     """The URL of an empty database."""
     yield postgres.database()
+    for table in ("queue", "slot"):
+        dropped = "DROP CONSTRAINT IF EXISTS went_to_another_store"
+        postgres.server().run(f"ALTER TABLE {table} {dropped}")
     postgres.empty()
 
 
@@ -279,6 +282,31 @@ async def test_a_source_with_a_living_worker_is_refused(
         await copied(server, f"sqlite:{tmp_path}/b.db")
     postgres.server().run("UPDATE worker SET seen_at = seen_at - 60001")
     await copied(server, f"sqlite:{tmp_path}/b.db")
+
+
+async def test_a_worker_that_slept_changes_nothing(tmp_path: Path, full: str, server: str) -> None:
+    """Its machine was away for so long that it counts as dead, and comes back to a queue that went away."""
+    await copied(full, server)
+    box = open_postgres(tmp_path)
+    box.advance(24 * 3600)
+    worker = await registered(box.store, "sleeper", boot="new")
+    [work, *_] = await box.claim(worker, limit=1)
+    waiting = len(box.rows(Query(unfinished=True)))
+    last = f"sqlite:{tmp_path}/b.db"
+    await copied(server, last)
+    with pytest.raises(StoreUnavailable, match="went_to_another_store"):
+        await box.claim(worker)
+    with pytest.raises(StoreUnavailable, match="went_to_another_store"):
+        await box.put(a_message("new@x.test", at=box.clock.now()), worker=worker)
+    with pytest.raises(LeaseLost):
+        await box.store.settle(work.lease, settlements_of(work))
+    assert len(box.rows(Query(unfinished=True))) == waiting
+    with closing(open_view(last)) as view:
+        assert len(view.find(Query(unfinished=True), limit=1000)) == waiting
+    await undone(server, last)
+    assert await box.claim(await registered(box.store, "again", boot="newer"))
+    box.view.close()
+    await box.store.close()
 
 
 async def test_two_copies_at_a_time(full: str, server: str) -> None:

@@ -69,6 +69,14 @@ _LAST = (
     "SELECT coalesce(last_value, 0) FROM pg_sequences WHERE schemaname = current_schema()"
     " AND format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)"
 )
+_SHUT = "; ".join(
+    f"ALTER TABLE {name} ADD CONSTRAINT went_to_another_store CHECK (false) NOT VALID"
+    for name in ("queue", "slot")
+)
+_OPEN = "; ".join(
+    f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS went_to_another_store"
+    for name in ("queue", "slot")
+)
 _WEEKS = (
     "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
     " WHERE inhparent = to_regclass($1::text)"
@@ -104,12 +112,14 @@ class PostgresSide:
     async def leave(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
             await self._expect_no_worker(db)
+            await _shut(db)
             await meta.write(db, LEAVING, mark.dump())
 
         await self._writes.submit(operation)
 
     async def stay(self) -> None:
         async def operation(db: Session) -> None:
+            await db.script(_OPEN)
             await db.execute("DELETE FROM meta WHERE key = $1", LEAVING)
 
         await self._writes.submit(operation)
@@ -295,6 +305,17 @@ async def _begin_some(some: int, db: Session) -> int:
         f"DO $$ BEGIN FOR i IN 1..{some} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
     )
     return await db.number()
+
+
+async def _shut(db: Session) -> None:
+    """Have the server refuse what workers write that are not alive, but may be: of a machine that slept.
+
+    Such a worker finds its leases lost, can take no other one, and queue nothing.
+    """
+    await db.execute("DELETE FROM worker")
+    await db.script(_OPEN)
+    await db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE worker IS NOT NULL")
+    await db.script(_SHUT)
 
 
 async def _mark(db: Session, key: str) -> Mark | None:
