@@ -64,11 +64,10 @@ def _judge_nodes(settings: Settings) -> list[Finding]:
     except StoreError:  # what is wrong with the server is said already
         return []
     alike = [each.name for each in alive if each.settings == settings.shared_digest]
-    return (
-        [judge_nodes(alike, [each.name for each in alive if each.name not in alike])]
-        if alive
-        else []
-    )
+    others = {
+        each.name: each.differs_in(settings.shared_keys) for each in alive if each.name not in alike
+    }
+    return [judge_nodes(alike, others)] if alive else []
 
 
 async def check_machine(context: CheckContext) -> Sequence[Finding]:

@@ -1,8 +1,9 @@
 """Who shares the limits of the settings: the workers that are alive now, and the machines that they are on."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from relayd.policy.delivery.shares import Part
@@ -29,6 +30,9 @@ class Cluster:
     """What a store that machines share is told of this one, and tells it of the others."""
 
     settings: str = ""  # digest of what should be alike
+    keys: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what that is made of, with a digest of each value
     on_others: Callable[[Others], None] = lambda _: None  # with each renewal of leases
 
 
@@ -40,3 +44,12 @@ class Node(NamedTuple):
     settings: str  # digest of what should be alike
     seen_at: datetime | None  # None: nobody looks
     workers: int | None  # that are alive; 0: the machine is gone
+    keys: Mapping[str, str] = MappingProxyType({})  # as `Cluster.keys`; empty: not known
+
+    def differs_in(self, keys: Mapping[str, str]) -> Sequence[str]:
+        """Return the keys that have other values than in these settings; none where that is not known."""
+        if not self.keys:
+            return ()
+        return sorted(
+            name for name in keys.keys() | self.keys.keys() if keys.get(name) != self.keys.get(name)
+        )

@@ -249,6 +249,7 @@ class LogSettings:
     format: str  # json | console, "auto" already decided
 
 
+_SHORT = 8  # digits of a digest that only has to be another one
 _OWN = (
     *(
         "fqdn",
@@ -327,6 +328,12 @@ class Settings:
     def shared_digest(self) -> str:
         """Equal where two machines with one queue treat mail alike: names, paths and addresses are each one's own."""
         return _digest(tuple(each for each in self.values if not each[0].startswith(_OWN)))
+
+    @property
+    def shared_keys(self) -> Mapping[str, str]:
+        """A digest of the value of each key that `shared_digest` is made of."""
+        shared = (each for each in self.values if not each[0].startswith(_OWN))
+        return {name: _digest(((name, value),))[:_SHORT] for name, value in shared}
 
 
 def _digest(values: tuple[tuple[str, str], ...]) -> str:

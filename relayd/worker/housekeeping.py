@@ -24,6 +24,8 @@ from relayd.ports.upkeep import LetGo
 from relayd.ports.wakeups import Wakeups
 from relayd.receiver.listener import Receiver
 from relayd.settings import Settings
+from relayd.store import nodes_of
+from relayd.store.url import is_file
 from relayd.worker.asking import Asking
 from relayd.worker.intake import Intake
 from relayd.worker.outward import Outward
@@ -180,6 +182,23 @@ async def keep_tally(parts: Parts) -> None:
             if told.is_due(parts.clock.monotonic()):
                 log.warning("tally_failed", fault="local", reason=str(error))
         await asyncio.sleep(_BREATH if is_busy else between)
+
+
+async def compare_settings(settings: Settings, *, is_first: bool) -> None:
+    """Tell which machines that are alive treat mail by other settings, and which keys these are.
+
+    The first worker does, once. A queue that is a file has no other machine.
+    """
+    if is_file(settings.store.url) or not is_first:
+        return
+    try:
+        nodes = await asyncio.to_thread(nodes_of, settings.store.url)
+    except StoreError:  # others tell it
+        return
+    for node in nodes:
+        if node.workers and node.settings != settings.shared_digest:
+            keys = list(node.differs_in(settings.shared_keys))
+            log.warning("settings_differ", fault="local", node=node.name, keys=keys)
 
 
 async def finish_upgrade(store: QueueStore, clock: Clock) -> None:

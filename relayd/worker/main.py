@@ -110,7 +110,9 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             on_commit=counters.commit,
             keeps_bounced=bool(settings.store.keep_bounced),
             upgrading=upgrade.step,
-            cluster=Cluster(settings=settings.shared_digest, on_others=shared.tell),
+            cluster=Cluster(
+                settings=settings.shared_digest, keys=settings.shared_keys, on_others=shared.tell
+            ),
         )
     view = open_view(settings.store.url)
     status_log = StatusLog(settings.log.status_log, node=settings.node)
@@ -254,6 +256,10 @@ async def _serve(
             ),
             tasks.create_task(
                 housekeeping.keep_telling(outward.reporter), name="reports not mailed"
+            ),
+            tasks.create_task(
+                housekeeping.compare_settings(settings, is_first=not inherited.place),
+                name="settings of other machines",
             ),
             tasks.create_task(_end_with(intake.broken), name="broken store"),
             tasks.create_task(

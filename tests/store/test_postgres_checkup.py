@@ -4,12 +4,15 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
+from structlog.testing import capture_logs
+
 from relayd.doctor import machine
 from relayd.mail.ids import WorkerIdentity
 from relayd.policy.doctor.finding import Level
 from relayd.ports.membership import Cluster
 from relayd.ports.schema import Migrated
 from relayd.store import examine_server, migrate, nodes_of, open_store
+from relayd.worker import housekeeping
 from relayd.worker.system import SystemClock
 from tests.support import postgres
 from tests.support.postgres import needs_postgres
@@ -50,10 +53,24 @@ async def test_machines_with_other_settings_are_named(tmp_path: Path) -> None:
     settings = settings_of([], control="", queue=f"{tmp_path}/queue.db")
     settings = replace(settings, store=replace(settings.store, url=url))
     assert await asyncio.to_thread(machine._judge_nodes, settings) == []
-    for node, digest in (("one", settings.shared_digest), ("two", "another")):
-        store = open_store(url, clock=SystemClock(), slots={}, cluster=Cluster(settings=digest))
+    other = {**settings.shared_keys, "retry.soft_bounce": "another"}
+    for node, cluster in (
+        ("one", Cluster(settings=settings.shared_digest, keys=settings.shared_keys)),
+        ("two", Cluster(settings="another", keys=other)),
+    ):
+        store = open_store(url, clock=SystemClock(), slots={}, cluster=cluster)
         await store.register(WorkerIdentity(node=node, boot=node, name="1"))
         await store.close()
     [found] = await asyncio.to_thread(machine._judge_nodes, settings)
     assert (found.level, found.subject) == (Level.WARN, "two")
+    assert found.reason.startswith("settings are not as here (retry.soft_bounce): ")
+    with capture_logs() as logs:
+        await housekeeping.compare_settings(settings, is_first=True)
+    [said] = logs
+    assert (said["event"], said["node"]) == ("settings_differ", "two")
+    assert said["keys"] == ["retry.soft_bounce"]
+    older = "UPDATE node SET settings = 'of an older relayd' WHERE name = 'two'"
+    postgres.server().run(older)
+    [_, two] = await asyncio.to_thread(nodes_of, url)
+    assert two.differs_in(settings.shared_keys) == ()
     postgres.empty()

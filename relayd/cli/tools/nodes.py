@@ -16,7 +16,7 @@ from relayd.ports.membership import Node
 if TYPE_CHECKING:
     from relayd.settings import Settings
 
-FIELDS = ("node", "version", "workers", "seen_at", "settings", "same_settings")
+FIELDS = ("node", "version", "workers", "seen_at", "settings", "same_settings", "differs_in")
 _COLUMNS = (
     Column(title="NODE", least=12),
     Column(title="VERSION", whole=True),
@@ -63,6 +63,7 @@ def _fields(node: Node, settings: "Settings") -> Mapping[str, object]:
         "seen_at": node.seen_at,
         "settings": node.settings[:12],
         "same_settings": node.settings == settings.shared_digest,
+        "differs_in": " ".join(node.differs_in(settings.shared_keys)) or None,
     }
 
 
@@ -73,5 +74,7 @@ def _cells(node: Node, settings: "Settings", times: Times) -> Sequence[str]:
         node.version,
         "" if node.workers is None else str(node.workers),
         times.past(node.seen_at),
-        "as here" if same else f"others: {node.settings[:12]}",
+        "as here"
+        if same
+        else f"others: {', '.join(node.differs_in(settings.shared_keys)) or node.settings[:12]}",
     )

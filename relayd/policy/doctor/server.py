@@ -1,6 +1,6 @@
 """The server that has the queue: can it be asked, does it keep what it says, does it tell others what is in mail."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -36,14 +36,19 @@ def judge_server(facts: ServerFacts) -> Sequence[Finding]:
     return tuple(_findings(facts))
 
 
-def judge_nodes(alike: Sequence[str], others: Sequence[str]) -> Finding:
-    """Judge the machines that are alive with the queue: those with settings as here, this one among them, and others."""
+def judge_nodes(alike: Sequence[str], others: Mapping[str, Sequence[str]]) -> Finding:
+    """Judge the machines that are alive with the queue: those with settings as here, this one among them, and others.
+
+    Of the others with the keys that differ; none where that is not known.
+    """
     if others:
+        keys = sorted({key for each in others.values() for key in each})
+        which = f" ({', '.join(keys)})" if keys else ""
         return Finding(
             check=Check.STORE,
             subject=", ".join(others),
             level=Level.WARN,
-            reason="settings are not as here: mail is treated by the rules of the machine that has it in hand",
+            reason=f"settings are not as here{which}: mail is treated by the rules of the machine that has it in hand",
             remedy="Compare relayd config diff of both; relayd nodes shows all machines.",
         )
     many = f"{len(alike)} machines, all with settings as here"

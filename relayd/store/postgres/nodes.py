@@ -1,12 +1,13 @@
 """Machines inside one transaction: which have the queue, and how many workers they have that are alive."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import relayd
 from relayd.errors import StoreUnavailable
 from relayd.mail.ids import WorkerIdentity
-from relayd.ports.membership import Node, Others
+from relayd.ports.membership import Cluster, Node, Others
 from relayd.store.postgres import schema
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import SERVER_CLOCK, Moment
@@ -17,14 +18,15 @@ _FORGOTTEN_AFTER = (
     3_600_000  # milliseconds: a worker that slept for less finds its number still its own
 )
 _MACHINE = Path("/etc/machine-id")
+_ALL_KEYS = ""
 _AT = f"coalesce($1::bigint, {SERVER_CLOCK})"
 
 _TAKEN = f"SELECT machine, {_AT} - seen_at FROM node WHERE name = $2 AND machine <> $3 FOR UPDATE"  # noqa: S608 -- constants
 _ENTER = (
-    "INSERT INTO node (name, boot, machine, version, schema_from, schema_to, settings, seen_at)"  # noqa: S608 -- constants
-    f" VALUES ($2, $3, $4, $5, $6, $7, $8, {_AT}) ON CONFLICT (name) DO UPDATE SET boot = excluded.boot,"
+    "INSERT INTO node (name, boot, machine, version, schema_from, schema_to, settings, keys, seen_at)"  # noqa: S608 -- constants
+    f" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, {_AT}) ON CONFLICT (name) DO UPDATE SET boot = excluded.boot,"
     " machine = excluded.machine, version = excluded.version, schema_from = excluded.schema_from,"
-    " schema_to = excluded.schema_to, settings = excluded.settings, seen_at = excluded.seen_at"
+    " schema_to = excluded.schema_to, settings = excluded.settings, keys = excluded.keys, seen_at = excluded.seen_at"
 )
 _OTHERS = (
     "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
@@ -40,7 +42,7 @@ _OLDER = (
 )
 _ALL = (
     f"SELECT name, version, settings, seen_at, seen_at > {SERVER_CLOCK} - {ALIVE_FOR},"  # noqa: S608 -- constants
-    f" (SELECT count(*) FROM worker w WHERE w.node = node.name AND w.seen_at > {SERVER_CLOCK} - {ALIVE_FOR})"
+    f" (SELECT count(*) FROM worker w WHERE w.node = node.name AND w.seen_at > {SERVER_CLOCK} - {ALIVE_FOR}), keys"
     " FROM node ORDER BY name"
 )
 
@@ -53,10 +55,10 @@ def machine() -> str:
         return ""
 
 
-async def enter(db: Session, worker: WorkerIdentity, *, settings: str, at: Moment) -> None:
+async def enter(db: Session, worker: WorkerIdentity, *, cluster: Cluster, at: Moment) -> None:
     """Note that the machine of a worker is there. Raises StoreUnavailable while another one has its name.
 
-    That one is gone when nobody has seen it for the time of a lease. `settings` is their digest.
+    That one is gone when nobody has seen it for the time of a lease.
     """
     here = machine()
     for other, ago in await db.fetch(_TAKEN, at.lease_at, worker.node, here):
@@ -74,7 +76,8 @@ async def enter(db: Session, worker: WorkerIdentity, *, settings: str, at: Momen
         relayd.__version__,
         schema.oldest(),
         schema.newest(),
-        settings,
+        cluster.settings,
+        json.dumps({_ALL_KEYS: cluster.settings, **cluster.keys}),
     )
 
 
@@ -126,6 +129,19 @@ async def clock(db: Session, *, at: Moment) -> int:
 async def all_of(db: Session) -> Sequence[Node]:
     """Return every machine that ever had the queue."""
     return [
-        Node(name, version, settings, from_ms(seen_at), workers if is_alive else 0)
-        for name, version, settings, seen_at, is_alive, workers in await db.fetch(_ALL)
+        Node(
+            name,
+            version,
+            settings,
+            from_ms(seen_at),
+            workers if is_alive else 0,
+            _keys(keys, settings),
+        )
+        for name, version, settings, seen_at, is_alive, workers, keys in await db.fetch(_ALL)
     ]
+
+
+def _keys(written: str, settings: str) -> Mapping[str, str]:
+    """Return the keys that the digest is made of; none where an older relayd has written it."""
+    keys: dict[str, str] = json.loads(written or "{}")
+    return keys if keys.pop(_ALL_KEYS, None) == settings else {}

@@ -206,7 +206,7 @@ class PostgresStore:
             await partitions.make(db, to_ms(now))
             await self._age.begin(db, worker, is_first=await workers.is_first(db, worker))
             at = self._moment()
-            await nodes.enter(db, worker, settings=self._cluster.settings, at=at)
+            await nodes.enter(db, worker, cluster=self._cluster, at=at)
             since = await workers.seat(db, worker, moment=at)
             await workers.remove_dead(db, worker, now=at.now)
             await destinations.end_pauses(db, now=at.now)

@@ -79,13 +79,14 @@ def test_what_is_to_be_changed_there(facts: dict[str, object], reason: str, reme
 @pytest.mark.parametrize(
     ("alike", "others", "level", "subject", "words"),
     [
-        (["a"], [], Level.OK, "a", "no other machine has the queue"),
-        (["a", "b"], [], Level.OK, "a, b", "2 machines, all with settings as here"),
-        (["a"], ["b", "c"], Level.WARN, "b, c", "settings are not as here"),
+        (["a"], {}, Level.OK, "a", "no other machine has the queue"),
+        (["a", "b"], {}, Level.OK, "a, b", "2 machines, all with settings as here"),
+        (["a"], {"b": [], "c": []}, Level.WARN, "b, c", "settings are not as here: "),
+        (["a"], {"b": ["z", "y"], "c": ["y"]}, Level.WARN, "b, c", "not as here (y, z): "),
     ],
 )
 def test_machines_with_one_queue_treat_mail_alike(
-    alike: list[str], others: list[str], level: Level, subject: str, words: str
+    alike: list[str], others: dict[str, list[str]], level: Level, subject: str, words: str
 ) -> None:
     found = judge_nodes(alike, others)
     assert (found.level, found.subject) == (level, subject)
