@@ -39,7 +39,7 @@ class SharedMembership:
         self._own = workers
         self._place = place
         self._part = NOTHING
-        self._others = 0
+        self._others: int | None = None  # before it heard of them
         self._were_told = True  # all others had counted this one when it last heard of them
         self._watching: list[Callable[[Part], None]] = []
 
@@ -62,6 +62,8 @@ class SharedMembership:
 
     def _log(self, others: int) -> None:
         before, self._others = self._others, others
+        if before is None:
+            return
         if others > before:
             log.info("others_joined", workers=others, before=before)
         elif others < before:
