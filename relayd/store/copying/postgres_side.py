@@ -8,6 +8,8 @@ from typing import Any
 from relayd.errors import CopyFailed
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
+from relayd.store.copying import postgres_rows
+from relayd.store.copying.postgres_rows import QUEUE
 from relayd.store.copying.side import (
     CONTENTS,
     Keyed,
@@ -20,7 +22,6 @@ from relayd.store.copying.tables import (
     COUNTERS,
     META,
     RECIPIENT,
-    SHARED_META,
     TABLES,
     Table,
 )
@@ -32,26 +33,8 @@ from relayd.store.postgres.moment import SERVER_CLOCK
 from relayd.store.postgres.startup import Startup
 from relayd.store.url import shown
 
-_QUEUE, _FINISHED = "queue", ("slot", "next_attempt_at")  # what a finished recipient does not have
-_UNFINISHED = frozenset({"queued", "held"})
-_ID_EPOCH = 1_577_836_800_000  # relayd.mail.ids: 2020
 _AT_ONCE = 100_000  # transactions that are begun for their numbers alone
 _MOST = 100_000_000  # of these
-_FROM: Mapping[str, str] = {
-    RECIPIENT: "every_recipient",
-    META: (
-        f"(SELECT * FROM meta WHERE {SHARED_META} AND value <> '0'::bytea)"  # noqa: S608 -- constants
-    ),
-    "destination": "(SELECT * FROM destination WHERE paused_until > 0 OR paused_for <> '')",
-}
-_AS: Mapping[tuple[str, str], str] = {
-    ("came_back", "place"): "t.ctid",
-    (RECIPIENT, "slot"): "CASE WHEN slot < 0 THEN slot END",
-    (RECIPIENT, "possible_duplicate"): (
-        "CASE WHEN slot > 0 THEN greatest(possible_duplicate, 1) ELSE possible_duplicate END"
-    ),
-}
-_FOLDED = {"tally", "tally_delay"}  # tables whose key has the value in lower case
 _CONTENTS = (
     "SELECT message_id, parts, CASE WHEN parts = 0 THEN body END FROM content WHERE message_id > $1"
     " ORDER BY message_id LIMIT $2"
@@ -95,7 +78,6 @@ class PostgresSide:
         """`has_lock`: no relayd of this machine serves the database."""
         self.url, self.shown = url, shown(url)
         self._has_lock = has_lock
-        self._weeks: set[int] = set()  # that are there
         self._reads = Line(url, "relayd/copy", {**READS, "enable_seqscan": "off"})
         self._writes = Line(url, "relayd/copy", WRITES, greet=Startup().check)
 
@@ -127,7 +109,7 @@ class PostgresSide:
     async def arrive(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
             await self._expect_no_worker(db)
-            for name in (*(table.name for table in TABLES if table.name != META), _QUEUE):
+            for name in (*(table.name for table in TABLES if table.name != META), QUEUE):
                 if await db.fetch(f"SELECT 1 FROM {name} LIMIT 1"):  # noqa: S608 -- constants
                     raise CopyFailed(
                         f"{self.shown} is in use, it has rows of `{name}`: name a database that is empty"
@@ -153,10 +135,10 @@ class PostgresSide:
 
     async def count(self, table: Table) -> int:
         """A week of the history at a time: a statement without an answer for long is given up."""
-        whole = [_from(table)]
+        whole = [postgres_rows.source(table)]
         if table.name in partitions.TABLES:
             found = await self._reads.submit(lambda db: db.fetch(_WEEKS, table.name))
-            whole = [name for (name,) in found] + [_QUEUE] * (table.name == RECIPIENT)
+            whole = [name for (name,) in found] + [QUEUE] * (table.name == RECIPIENT)
         counts = 0
         for each in whole:
             sql = f"SELECT count(*) FROM {each}"  # noqa: S608 -- names of tables
@@ -164,15 +146,10 @@ class PostgresSide:
         return counts
 
     async def page(self, table: Table, after: Row | None, limit: int) -> Sequence[Keyed]:
-        keys, columns = _keys(table), [_read(table, each) for each in table.columns]
-        marks = ", ".join(f"${n}" for n in range(2, 2 + len(keys)))
-        behind = "" if after is None else f" WHERE ({', '.join(keys)}) > ({marks})"
-        sql = (
-            f"SELECT {', '.join(keys + columns)} FROM {_from(table)}{behind}"  # noqa: S608 -- constants
-            f" ORDER BY {', '.join(keys)} LIMIT $1"
-        )
+        sql = postgres_rows.page(table, is_first=after is None)
         rows = await self._reads.submit(lambda db: db.fetch(sql, limit, *(after or ())))
-        return [(row[: len(keys)], row[len(keys) :]) for row in rows]
+        width = len(table.key)
+        return [(row[:width], row[width:]) for row in rows]
 
     async def contents(self, after: Row | None) -> Sequence[tuple[MessageId, Content]]:
         async def question(db: Session) -> Sequence[tuple[MessageId, Content]]:
@@ -205,18 +182,7 @@ class PostgresSide:
         await self._put(None, old, new)
 
     async def put(self, table: Table, rows: Sequence[Row], old: Mark, new: Mark) -> None:
-        if table.name == RECIPIENT:
-            await self._put(lambda db: _add_recipients(db, table, rows), old, new)
-        elif table.name == META:
-            await self._put(lambda db: _add_meta(db, rows), old, new)
-        elif table.name == "message":
-            weeks = {row[0] // partitions.WEEK for row in rows} - self._weeks
-            await self._put(lambda db: _add_messages(db, table, rows, weeks), old, new)
-            self._weeks |= weeks
-        else:
-            await self._put(
-                lambda db: db.add(table.name, table.columns, _typed(table, rows)), old, new
-            )
+        await self._put(lambda db: postgres_rows.add(db, table, rows), old, new)
 
     async def put_contents(
         self, contents: Sequence[tuple[MessageId, Content]], old: Mark, new: Mark
@@ -322,55 +288,3 @@ async def _mark(db: Session, key: str) -> Mark | None:
     if await db.value("SELECT to_regclass('meta')") is None:
         return None
     return read(await meta.value(db, key))
-
-
-async def _add_messages(db: Session, table: Table, rows: Sequence[Row], weeks: set[int]) -> None:
-    for week in sorted(weeks):
-        first_ms = -(-week * partitions.WEEK >> 21) + _ID_EPOCH
-        await partitions.make(db, first_ms, behind=0, ahead=0)
-    await db.add(table.name, table.columns, rows)
-
-
-async def _add_recipients(db: Session, table: Table, rows: Sequence[Row]) -> None:
-    """Add recipients to those that are finished, and to those that are not."""
-    state = table.columns.index("state")
-    typed = _typed(table, rows)
-    waiting = [row for row in typed if row[state] in _UNFINISHED]
-    kept = [n for n, name in enumerate(table.columns) if name not in _FINISHED]
-    over = [tuple(row[n] for n in kept) for row in typed if row[state] not in _UNFINISHED]
-    if waiting:
-        await db.add(_QUEUE, table.columns, waiting)
-    if over:
-        await db.add(RECIPIENT, [table.columns[n] for n in kept], over)
-
-
-async def _add_meta(db: Session, rows: Sequence[Row]) -> None:
-    for key, value in rows:
-        await meta.write(db, key, value)
-
-
-def _typed(table: Table, rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the rows as the columns want them."""
-    if not table.flags:
-        return rows
-    are = [name in table.flags for name in table.columns]
-    return [
-        tuple(bool(value) if is_flag else value for value, is_flag in zip(row, are, strict=True))
-        for row in rows
-    ]
-
-
-def _from(table: Table) -> str:
-    return f"{_FROM.get(table.name, table.name)} t"
-
-
-def _keys(table: Table) -> list[str]:
-    names = [_AS.get((table.name, each), f't."{each}"') for each in table.key]
-    return [
-        "lower(t.value)" if table.name in _FOLDED and "value" in each else each for each in names
-    ]
-
-
-def _read(table: Table, name: str) -> str:
-    named = _AS.get((table.name, name), f't."{name}"')
-    return f"{named}::int" if name in table.flags else named

@@ -13,6 +13,7 @@ from relayd.errors import CopyFailed, StoreUnavailable
 from relayd.files import sync
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
+from relayd.store.copying import sqlite_rows
 from relayd.store.copying.side import (
     CONTENTS,
     PART,
@@ -22,7 +23,7 @@ from relayd.store.copying.side import (
     another_works_on,
     served_since,
 )
-from relayd.store.copying.tables import COUNTERS, META, RECIPIENT, SHARED_META, TABLES, Table
+from relayd.store.copying.tables import COUNTERS, META, TABLES, Table
 from relayd.store.moved import ARRIVING, DONE, GIVEN_UP, LEAVING, Mark, read
 from relayd.store.spool import FileContent, SpoolDirectory, directory_of
 from relayd.store.sqlite.condition import SIDES
@@ -31,31 +32,7 @@ from relayd.store.sqlite.replacing import owner_of
 from relayd.store.url import queue_file
 from relayd.store.values import without_nul
 
-_SITES, _SECRET = "site_revision", "secret"  # rows of meta; all but the second are numbers
-_COPIED_META = (
-    "(SELECT key, CAST(value AS BLOB) AS value FROM (SELECT key, value FROM meta UNION ALL"  # noqa: S608 -- constants
-    f" SELECT '{_SITES}', last FROM site_revision) WHERE {SHARED_META} AND CAST(value AS BLOB) <> x'30')"
-)
-_FROM: Mapping[str, str] = {
-    META: _COPIED_META,
-    "destination": "(SELECT * FROM destination WHERE paused_until > 0 OR paused_for <> '')",
-}
-_AS: Mapping[tuple[str, str], str] = {
-    ("event", "number"): "t.id",
-    ("came_back", "place"): "t.rowid",
-    (RECIPIENT, "slot"): "CASE WHEN slot < 0 THEN slot END",
-    (RECIPIENT, "next_attempt_at"): (
-        "CASE WHEN state IN ('queued', 'held') THEN next_attempt_at ELSE 0 END"
-    ),
-    (RECIPIENT, "possible_duplicate"): (
-        "CASE WHEN slot > 0 THEN max(possible_duplicate, 1) ELSE possible_duplicate END"
-    ),
-    (RECIPIENT, "siblings"): (
-        "(SELECT count(*) FROM recipient s WHERE s.message_id = t.message_id)"
-    ),
-}
 _PAGES = 8192  # of the log, between checkpoints
-_DERIVED = {(RECIPIENT, "siblings")}  # columns that a queue file does not have
 _DUE = (
     "INSERT INTO destination (key, due_at) SELECT destination, min(next_attempt_at) FROM recipient"
     " WHERE state = 'queued' AND slot IS NULL GROUP BY destination ON CONFLICT (key) DO UPDATE"
@@ -120,18 +97,11 @@ class SqliteSide:
             self._write_mark(ARRIVING, replace(mark, state=GIVEN_UP))
 
     async def count(self, table: Table) -> int:
-        return int(self._fetch(f"SELECT count(*) FROM {_from(table)}")[0][0])  # noqa: S608 -- constants
+        return int(self._fetch(f"SELECT count(*) FROM {sqlite_rows.source(table)}")[0][0])  # noqa: S608 -- constants
 
     async def page(self, table: Table, after: Row | None, limit: int) -> Sequence[Keyed]:
-        keys, columns = _names(table, table.key), _names(table, table.columns)
-        marks = ", ".join("?" * len(table.key))
-        behind = "" if after is None else f" WHERE ({', '.join(keys)}) > ({marks})"
-        rows = self._fetch(
-            f"SELECT {', '.join(keys + columns)} FROM {_from(table)}{behind}"  # noqa: S608 -- constants
-            f" ORDER BY {', '.join(keys)} LIMIT ?",
-            (*(after or ()), limit),
-        )
-        width = len(keys)
+        sql, width = sqlite_rows.page(table, is_first=after is None), len(table.key)
+        rows = self._fetch(sql, (*(after or ()), limit))
         return [(row[:width], tuple(map(_clean, row[width:]))) for row in rows]
 
     async def contents(self, after: Row | None) -> Sequence[tuple[MessageId, Content]]:
@@ -161,14 +131,7 @@ class SqliteSide:
     async def put(self, table: Table, rows: Sequence[Row], old: Mark, new: Mark) -> None:
         with self._writing():
             self._next_mark(old, new)
-            if table.name == META:
-                self._put_meta(rows)
-                return
-            kept = [n for n, each in enumerate(table.columns) if (table.name, each) not in _DERIVED]
-            columns = [_column(table, table.columns[n]) for n in kept]
-            sql = f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({', '.join('?' * len(kept))})"  # noqa: S608 -- constants
-            whole = len(kept) == len(table.columns)
-            self._db.executemany(sql, rows if whole else [[row[n] for n in kept] for row in rows])
+            sqlite_rows.add(self._db, table, rows)
 
     async def put_contents(
         self, contents: Sequence[tuple[MessageId, Content]], old: Mark, new: Mark
@@ -216,14 +179,6 @@ class SqliteSide:
         assert isinstance(whole, FileContent)
         self._files.keep(whole, message_id)
         return whole.head, whole.beside
-
-    def _put_meta(self, rows: Sequence[Row]) -> None:
-        for key, value in rows:
-            if key == _SITES:
-                self._db.execute("UPDATE site_revision SET last = ?", (int(value),))
-            else:
-                kept = value if key == _SECRET else int(value)
-                self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, kept))
 
     def _mark(self, key: str) -> Mark | None:
         found = self._fetch("SELECT value FROM meta WHERE key = ?", (key,))
@@ -283,18 +238,6 @@ class SqliteSide:
                     self._owner.take(each)
         except OSError as exc:
             raise StoreUnavailable(f"{exc.filename}: {exc.strerror}") from exc
-
-
-def _from(table: Table) -> str:
-    return f"{_FROM.get(table.name, table.name)} t"
-
-
-def _names(table: Table, columns: Sequence[str]) -> list[str]:
-    return [_AS.get((table.name, each), f't."{each}"') for each in columns]
-
-
-def _column(table: Table, name: str) -> str:
-    return "id" if (table.name, name) == ("event", "number") else f'"{name}"'
 
 
 def _clean(value: Any) -> Any:
