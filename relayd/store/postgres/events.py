@@ -31,6 +31,12 @@ _RECORD = (
     " SELECT pg_current_xact_id()::text::bigint WHERE EXISTS (SELECT 1 FROM subscription WHERE kind = ANY($7::text[]))"
 )
 
+_RECORDED = (
+    "SELECT n FROM unnest($1::int[], $2::bigint[], $3::int[], $4::bigint[], $5::text[], $6::text[])"
+    " AS n (n, m, r, at, kind, detail) WHERE EXISTS (SELECT 1 FROM event e WHERE e.message_id = n.m"
+    " AND e.recipient = n.r AND e.at = n.at AND e.kind = n.kind AND e.detail = n.detail)"
+)
+
 
 async def record(db: Session, events: Iterable[Event]) -> None:
     """Add events to the history, in their order."""
@@ -58,6 +64,18 @@ async def record_rows(db: Session, rows: Sequence[Row]) -> None:
     if transaction is not None:
         numbers = [transaction * IN_A_TRANSACTION + n for n in range(first, db.events)]
         await telling.tell(db, numbers, rows)
+
+
+async def recorded(db: Session, events: Sequence[Event]) -> set[int]:
+    """Return which of some events are in the history, each by its place among them."""
+    rows = [
+        (n, each.message_id, each.recipient, to_ms(each.at), str(each.kind), dump(each.detail))
+        for n, each in enumerate(events)
+    ]
+    if not rows:
+        return set()
+    found = await db.fetch(_RECORDED, *map(list, zip(*rows, strict=True)))
+    return {n for (n,) in found}
 
 
 def take_numbers(db: Session, count: int) -> int:

@@ -73,6 +73,7 @@ from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.outbox import PostgresOutbox
 from relayd.store.postgres.people import PostgresPeople
 from relayd.store.postgres.reach import Reach
+from relayd.store.postgres.recorded import Recorded
 from relayd.store.postgres.samples import PostgresSamples
 from relayd.store.postgres.settling import Results, Settling
 from relayd.store.postgres.shares import PostgresShares
@@ -340,7 +341,7 @@ class PostgresStore:
     ) -> Acted:
         part = batch or Batch()
         operator = Operator(action, by, reason, self._clock.now())
-        return await self._lease.submit(
+        acting: Recorded[Acted] = Recorded(
             lambda db: operators.act(
                 db,
                 selector,
@@ -349,8 +350,10 @@ class PostgresStore:
                 batch=part,
                 at=self._moment(),
                 keeps=self._keeps_bounced,
-            )
+            ),
+            lambda acted: acted.events,
         )
+        return await self._lease.submit(acting, happened=acting.happened)
 
     async def foresee(
         self, selector: Query, action: Action, *, last: LastRetry, batch: Batch | None = None
@@ -369,10 +372,11 @@ class PostgresStore:
         if dry_run:
             return await self._upkeep.submit(lambda db: requeue.foresee(db, selector, how, batch))
         part = batch or Batch()
-        return await self._upkeep.submit(
+        requeuing: Recorded[Requeued] = Recorded(
             lambda db: requeue.requeue(db, selector, how, part, at=self._moment()),
-            again=not how.again,  # where a first time is not seen, it would be sent twice
+            lambda requeued: requeued.events,
         )
+        return await self._upkeep.submit(requeuing, happened=requeuing.happened)
 
     async def secret(self) -> bytes:
         return await self._lease.submit(

@@ -13,6 +13,7 @@ from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import (
     Bounced,
+    Deferred,
     Held,
     NotTried,
     RecipientState,
@@ -30,6 +31,7 @@ from relayd.store.values import to_ms, without_nul
 
 Who = tuple[int, int]  # a message, and the number of a recipient
 _UNCOUNTED = (NotTried, Rerouted, Held)  # the next attempt has the same number
+_WAITING = (*_UNCOUNTED, Deferred)
 
 _SETTLED = (
     "SELECT s.message_id, s.number FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[])"
@@ -175,8 +177,9 @@ class Settling:
     ) -> Sequence[Sequence[Settlement] | Exception] | None:
         """Find out, after a connection was lost, what is finished, and which reports are written.
 
-        All else may be written again, since its guards see what was. But what goes back uncounted may be leased again
-        by now, as the same attempt: if it did not go back, the release of the lease does that.
+        So is what has its event in the history. All else may be written again, since its guards see what was. But what
+        goes back uncounted and without an event may be leased again by now, as the same attempt: if it did not go back,
+        the release of the lease does that.
         """
         for each in results:
             ids = [report.id for report in each.reports]
@@ -192,8 +195,14 @@ class Settling:
             found = await db.fetch(_SETTLED, *messages.columns(rows, 4))
             each.written.update((message_id, number) for message_id, number in found)
             each.to_drop.update(MessageId(message_id) for message_id, _ in found)
+            waiting = [one for one in each.settlements if isinstance(one.outcome, _WAITING)]
+            told = [one for one in waiting if one.events]
+            seen = await events.recorded(db, [one.events[0] for one in told])
+            each.written.update(_who(told[n]) for n in seen)
             each.given_up.update(
-                _who(one) for one in each.settlements if isinstance(one.outcome, _UNCOUNTED)
+                _who(one)
+                for one in waiting
+                if isinstance(one.outcome, _UNCOUNTED) and not one.events
             )
         return None
 
