@@ -187,7 +187,7 @@ class Daemon:
             assert self.process.poll() is None, f"it did not start:\n{self.log.read_text()[-2000:]}"
             return len(self.events("started")) > seen
 
-        eventually(is_up, "the daemon is ready")
+        eventually(is_up, "the daemon is ready", within=2 * CEILING)
         return time.monotonic() - began
 
     def signal(self, number: signal.Signals) -> None:
