@@ -202,14 +202,19 @@ def a_console(
     more: str = "",
     trusts: ssl.SSLContext | None = None,
     beside: Path | None = None,
+    store: str = "",
 ) -> Iterator[Console]:
     """A console, with the queue that `fill` makes; or beside a daemon that runs with the settings `beside`.
 
-    `more` is added to the settings; `trusts` are the certificates of the provider of OIDC that they name. The console listens on the unix socket `http.sock`, too.
+    `store` is the URL of the queue; empty: a file in the folder. `more` is added to the settings; `trusts` are the certificates of the provider of OIDC that they name. The console listens on the unix socket `http.sock`, too.
     """
     file = beside or folder / "relayd.toml"
     if beside is None:
-        file.write_text(SETTINGS.format(folder=folder) + more)
+        written = SETTINGS.format(folder=folder)
+        if store:
+            of_file = f'url = "sqlite:{folder}/queue.db"'
+            written = written.replace(of_file, f'url = "{store}"\nfolder = "{folder}"')
+        file.write_text(written + more)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()

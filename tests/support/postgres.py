@@ -13,8 +13,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -36,6 +38,7 @@ _SETTINGS = (
     "log_min_messages=panic",
 )
 
+_NUMBERS = count()
 _INIT = ("-k", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
 
 
@@ -237,6 +240,25 @@ def prepare(url: str) -> None:
     """Make the tables in a database."""
     _wait_for(asyncio.to_thread(migrate, url))
     _wait_for(ask_once(url, _prepare))
+
+
+@cache
+def _template() -> str:
+    """Return the name of a database with our tables and without rows, that nobody is connected to."""
+    server().run("CREATE DATABASE made TEMPLATE template0")
+    prepare(server().url("made"))
+    return "made"
+
+
+@contextmanager
+def a_database() -> Iterator[str]:
+    """A database of its own, for tests that have several queues at a time; gives its URL."""
+    name = f"own_{next(_NUMBERS)}"
+    server().run(f"CREATE DATABASE {name} TEMPLATE {_template()}")
+    try:
+        yield server().url(name)
+    finally:
+        server().run(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 def empty() -> None:
