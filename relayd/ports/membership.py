@@ -29,6 +29,7 @@ class Others(NamedTuple):
 class Cluster:
     """What a store that machines share is told of this one, and tells it of the others."""
 
+    mark: str = ""  # what tells its folder of state from all others, on this machine too
     settings: str = ""  # digest of what should be alike
     keys: Mapping[str, str] = field(
         default_factory=dict

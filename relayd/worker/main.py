@@ -10,6 +10,7 @@ import signal
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import structlog
 
@@ -53,6 +54,7 @@ from relayd.worker.dnssec import distrust_liars
 from relayd.worker.events import Events
 from relayd.worker.following import Following
 from relayd.worker.inherited import Inherited
+from relayd.worker.installation import mark_of
 from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
 from relayd.worker.membership import DaemonMembership, SharedMembership
@@ -111,7 +113,10 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             keeps_bounced=bool(settings.store.keep_bounced),
             upgrading=upgrade.step,
             cluster=Cluster(
-                settings=settings.shared_digest, keys=settings.shared_keys, on_others=shared.tell
+                mark="" if is_near else mark_of(Path(settings.store.folder), inherited.boot),
+                settings=settings.shared_digest,
+                keys=settings.shared_keys,
+                on_others=shared.tell,
             ),
         )
     view = open_view(settings.store.url)

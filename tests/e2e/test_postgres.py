@@ -12,6 +12,7 @@ from tests.support.daemon import Daemon, a_smarthost, eventually
 from tests.support.postgres import Server, needs_postgres
 
 pytestmark = needs_postgres
+RESTARTS_WITHIN = 10  # seconds: far less than the time of a lease
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +47,7 @@ def machines(tmp_path: Path, server: Server) -> Iterator[tuple[Daemon, Daemon]]:
         finally:
             for each in both:
                 each.close()
+            server.run("DELETE FROM node")  # the next ones are others with their names
 
 
 def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Server) -> None:
@@ -92,6 +94,23 @@ def _noted(machine: Daemon) -> dict[str, int | None]:
     """What each machine has received, as the store knows it."""
     [top] = machine.run("top", "--all", "--json").rows
     return {each["node"]: (each["totals"] or {}).get("received") for each in top["nodes"]}
+
+
+def test_a_name_that_is_taken(machines: tuple[Daemon, Daemon]) -> None:
+    """Who restarts has its own name at once; a second relay with it takes no mail, and says why."""
+    one, two = machines
+    one.kill()
+    assert one.up() < RESTARTS_WITHIN
+    assert not one.events("store_away")
+    assert two.stop() == 0
+    two.write(more='[cluster]\nnode = "one"')
+    two.start()
+    [away, *_] = eventually(lambda: two.events("store_away"), "it waits")
+    assert "another relayd on this machine is called one as well" in away["reason"]
+    with pytest.raises(smtplib.SMTPConnectError, match="421"):
+        two.client()
+    one.send("d@x.test")
+    eventually(lambda: one.statuses().get("d@x.test") == "relayed", "it goes on")
 
 
 def _answer_to_mail(machine: Daemon) -> int:

@@ -19,7 +19,7 @@ from tests.support.postgres import Server, needs_postgres
 from tests.support.scripted_server import Drip
 from tests.support.two_versions import another_version, command_of, prefix_of
 
-pytestmark = needs_postgres
+pytestmark = [needs_postgres, pytest.mark.timeout(240)]
 
 NEXT = schema.newest() + 1
 VERSION = "9.9.9"

@@ -25,7 +25,7 @@ pytestmark = needs_postgres
 class Machine:
     """One of them, with one worker."""
 
-    def __init__(self, name: str, clock: FakeClock) -> None:
+    def __init__(self, name: str, clock: FakeClock, mark: str = "folder") -> None:
         self.name = name
         self.others: list[Others] = []
         self.store = PostgresStore.open(
@@ -33,7 +33,9 @@ class Machine:
             clock=clock,
             slots={},
             leases_by=clock.monotonic,
-            cluster=Cluster(settings=f"settings of {name}", on_others=self.others.append),
+            cluster=Cluster(
+                mark=mark, settings=f"settings of {name}", on_others=self.others.append
+            ),
         )
 
     async def begin(self, boot: str = "first") -> None:
@@ -54,8 +56,8 @@ def clock() -> FakeClock:
 async def machine(clock: FakeClock) -> AsyncIterator[Callable[[str], Machine]]:
     async with AsyncExitStack() as stack:
 
-        def make(name: str) -> Machine:
-            made = Machine(name, clock)
+        def make(name: str, mark: str = "folder") -> Machine:
+            made = Machine(name, clock, mark)
             stack.push_async_callback(made.store.close)
             return made
 
@@ -210,8 +212,24 @@ async def test_two_machines_have_two_names(
     await machine("one").begin()
     monkeypatch.setattr(nodes, "machine", lambda: "another")
     other = machine("one")
-    with pytest.raises(StoreUnavailable, match=r"called one as well .* cluster\.node"):
+    with pytest.raises(StoreUnavailable, match=r"called one as well, .* cluster\.node"):
         await other.begin("elsewhere")
+    clock.advance(timedelta(seconds=61))
+    await other.begin("elsewhere")
+
+
+async def test_two_relays_on_one_machine_have_two_names(
+    machine: Callable[..., Machine], clock: FakeClock
+) -> None:
+    """One that restarts has its folder, and comes in at once; so do workers of one that was given another folder."""
+    one = machine("one")
+    await one.begin()
+    await one.begin("again")
+    other = machine("one", "another folder")
+    with pytest.raises(StoreUnavailable, match=r"^another relayd on this machine is called one"):
+        await other.begin("elsewhere")
+    await other.begin("again")
+    await one.begin("again")
     clock.advance(timedelta(seconds=61))
     await other.begin("elsewhere")
 

@@ -221,7 +221,7 @@ class PostgresSide:
         """Raise CopyFailed while a worker may be alive; none registers until this transaction ends."""
         await db.execute("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
         for node, machine, ago in await db.fetch(_ALIVE):
-            if not (self._has_lock and machine and machine == nodes.machine()):
+            if not (self._has_lock and nodes.is_here(machine)):
                 raise CopyFailed(
                     f"{self.shown} is served by {node}, seen {max(ago, 0)} s ago: stop relayd on all its machines,"
                     " and try again a minute later"

@@ -21,7 +21,7 @@ _MACHINE = Path("/etc/machine-id")
 _ALL_KEYS = ""
 _AT = f"coalesce($1::bigint, {SERVER_CLOCK})"
 
-_TAKEN = f"SELECT machine, {_AT} - seen_at FROM node WHERE name = $2 AND machine <> $3 FOR UPDATE"  # noqa: S608 -- constants
+_TAKEN = f"SELECT machine, {_AT} - seen_at FROM node WHERE name = $2 AND machine <> $3 AND boot <> $4 FOR UPDATE"  # noqa: S608 -- constants
 _ENTER = (
     "INSERT INTO node (name, boot, machine, version, schema_from, schema_to, settings, keys, seen_at)"  # noqa: S608 -- constants
     f" VALUES ($2, $3, $4, $5, $6, $7, $8, $9, {_AT}) ON CONFLICT (name) DO UPDATE SET boot = excluded.boot,"
@@ -55,17 +55,31 @@ def machine() -> str:
         return ""
 
 
+def is_here(written: str) -> bool:
+    """Tell whether that is of this machine, as a row of `node` has it."""
+    here = machine()
+    return here != "" and written.partition(" ")[0] == here
+
+
+def _what(written: str) -> str:
+    """Return what has the name, for people."""
+    if is_here(written):
+        return "relayd on this machine"
+    name = written.partition(" ")[0]
+    return f"machine ({name})" if name else "machine"
+
+
 async def enter(db: Session, worker: WorkerIdentity, *, cluster: Cluster, at: Moment) -> None:
     """Note that the machine of a worker is there. Raises StoreUnavailable while another one has its name.
 
     That one is gone when nobody has seen it for the time of a lease.
     """
-    here = machine()
-    for other, ago in await db.fetch(_TAKEN, at.lease_at, worker.node, here):
+    here = f"{machine()} {cluster.mark}".rstrip()
+    for other, ago in await db.fetch(_TAKEN, at.lease_at, worker.node, here, worker.boot):
         if ago < ALIVE_FOR:
             raise StoreUnavailable(
-                f"another machine is called {worker.node} as well ({other or 'without an id'}, seen"
-                f" {max(ago, 0) // 1000} s ago): give each a name of its own with cluster.node"
+                f"another {_what(other)} is called {worker.node} as well, seen {max(ago, 0) // 1000} s ago:"
+                " give each a name of its own with cluster.node"
             )
     await db.execute(
         _ENTER,
