@@ -90,6 +90,38 @@ def test_two_machines_have_one_queue(machines: tuple[Daemon, Daemon], server: Se
         eventually(partial(each.events, "store_back"), "the log says so")
 
 
+def test_what_is_done_on_one_machine_holds_on_all(machines: tuple[Daemon, Daemon]) -> None:
+    """Pauses, acts and suppressions; the answer of each command is true for mail of the other machine."""
+    one, two = machines
+    assert one.run("pause", "--sender", "app@app.test").status == 0
+    two.send("waits@x.test")
+    two.send("goes@x.test")
+    assert [each["rcpt"] for each in one.run("queue", "list", "--json").rows] == [
+        "goes@x.test",
+        "waits@x.test",
+    ]
+    held = one.run("queue", "hold", "--recipient", "waits@x.test", "--json")
+    assert [each["changed"] for each in held.rows] == [1]
+    assert two.run("resume", "all").status == 0
+    eventually(lambda: one.statuses().get("goes@x.test") == "relayed", "it goes on")
+    assert two.statuses()["waits@x.test"] == "held"
+    assert two.run("queue", "release", "--recipient", "waits@x.test").status == 0
+    eventually(lambda: one.statuses().get("waits@x.test") == "relayed", "it is tried")
+
+    assert one.run("addresses", "suppress", "gone@x.test").status == 0
+    [row] = two.run("addresses", "--recipient", "gone@x.test", "--json").rows
+    assert row["suppress"]
+
+    assert one.run("pause", "all", "--intake").status == 0
+    eventually(lambda: _answer_to_recipient(two) == 450, "the other one takes no mail either")
+    assert two.run("resume", "all").status == 0
+    eventually(lambda: _answer_to_recipient(one) == 250, "mail is taken")
+    for command in ("drain", "store compact", "backup /nowhere", "restore /nowhere"):
+        refused = two.run(*command.split())
+        assert refused.status == os.EX_USAGE, command
+        assert len(refused.err.splitlines()) == 1
+
+
 def _noted(machine: Daemon) -> dict[str, int | None]:
     """What each machine has received, as the store knows it."""
     [top] = machine.run("top", "--all", "--json").rows
@@ -117,6 +149,13 @@ def _answer_to_mail(machine: Daemon) -> int:
     with machine.client() as client:
         client.ehlo()
         return client.mail("app@app.test")[0]
+
+
+def _answer_to_recipient(machine: Daemon) -> int:
+    with machine.client() as client:
+        client.ehlo()
+        code, _ = client.mail("app@app.test")
+        return client.rcpt("a@x.test")[0] if code == 250 else code
 
 
 def _have_arrived(machine: Daemon, wanted: Mapping[str, str]) -> bool:
