@@ -56,6 +56,7 @@ _SHUT = "; ".join(
     f"ALTER TABLE {name} ADD CONSTRAINT went_to_another_store CHECK (false) NOT VALID"
     for name in ("queue", "slot")
 )
+_IS_SHUT = "SELECT 1 FROM pg_constraint WHERE conname = 'went_to_another_store' AND conrelid = to_regclass('queue')"
 _OPEN = "; ".join(
     f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS went_to_another_store"
     for name in ("queue", "slot")
@@ -278,8 +279,9 @@ async def _shut(db: Session) -> None:
 
     Such a worker finds its leases lost, can take no other one, and queue nothing.
     """
+    if await db.value(_IS_SHUT):
+        return  # a second time it would wait for who reads the tables
     await db.execute("DELETE FROM worker")
-    await db.script(_OPEN)
     await db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE worker IS NOT NULL")
     await db.script(_SHUT)
 
