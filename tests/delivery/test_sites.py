@@ -18,7 +18,7 @@ from relayd.deliverer.nexthop.slots import ConnectionSlots
 from relayd.mail.operator import Action as Act
 from relayd.policy.delivery import throttle
 from relayd.policy.delivery.admission import SLOW_WINDOW
-from relayd.policy.delivery.shares import Part
+from relayd.policy.delivery.shares import ALONE, NOTHING, Part
 from relayd.ports.view import Query, Status
 from tests.support.clock import FakeClock
 from tests.support.direct import A1, A2, FINE, Direct, Script, a_direct_post, mx
@@ -440,3 +440,8 @@ async def test_idle_connections_leave_when_the_part_gets_smaller() -> None:
         await eventually(lambda: len(site.idle) == site.share.held >= 2)
         direct.parts.sites.divide_by(Part(3, 4))
         await eventually(lambda: len(site.idle) == site.share.held == 1)
+        direct.parts.sites.divide_by(NOTHING)
+        await eventually(lambda: site.share.held == 0)
+        assert site.slots.given == direct.parts.sites.of("new.test").slots.given == 0
+        direct.parts.sites.divide_by(ALONE)
+        assert site.slots.given == direct.parts.sites.of("new.test").slots.given == 1

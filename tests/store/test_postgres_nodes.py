@@ -92,6 +92,11 @@ async def test_all_know_how_many_they_are(
     assert await two.renew() == Others(1, 1, know_us=False)
     assert await one.renew() == Others(1, 0, know_us=True)
     assert await two.renew() == Others(1, 1, know_us=True)
+    clock.advance(timedelta(seconds=20))
+    three = machine("three")
+    await three.begin()
+    assert await one.renew() == Others(2, 0, know_us=True), "who came later counted it then"
+    await three.store.close()
     clock.advance(timedelta(seconds=50))
     await two.renew()
     clock.advance(timedelta(seconds=11))

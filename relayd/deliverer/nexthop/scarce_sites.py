@@ -98,7 +98,7 @@ class ScarceSites:
             key: each for key, each in self._asked.items() if _is_over(each) or not sites.are_scarce
         }
         for each in over.values():
-            each.site.slots.share(not sites.are_scarce)
+            each.site.slots.share(sites.is_open)
         if over:
             await self._shares.give_back(self._worker, list(over))
         for key, each in over.items():

@@ -90,23 +90,26 @@ class Sites:
         self.per_site = self._most = per_site
         self.connections = connections
         self.are_scarce = False
+        self.is_open = True  # its part may be used without asking
         self._on_new = on_new
         self._tasks = tasks
         self._sites: WeakValueDictionary[str, Site] = WeakValueDictionary()
 
     def divide_by(self, part: Part) -> None:
         """Use no more than a part of the connections, from now on; idle ones beyond it leave."""
-        self._most, were_scarce = max(1, share_of(self.per_site, part)), self.are_scarce
+        before = (self.are_scarce, self.is_open)
+        self._most = max(1, share_of(self.per_site, part))
         self.are_scarce = self._on_new is not None and is_scarce(self.per_site, part)
+        self.is_open = part.is_counted and not self.are_scarce
         for site in tuple(self._sites.values()):
             site.slots.limit(self._most)
-            if self.are_scarce != were_scarce:
+            if (self.are_scarce, self.is_open) != before:
                 self._share(site)
-            self.shrink(site, self._most)
+            self.shrink(site, self._most if part.is_counted else 0)
 
     def _share(self, site: Site) -> None:
         site.slots.watch(None)
-        site.slots.share(not self.are_scarce)
+        site.slots.share(self.is_open)
         if self.are_scarce and self._on_new is not None:
             self._on_new(site)
 
