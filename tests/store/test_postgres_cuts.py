@@ -52,15 +52,15 @@ class Place:
             nth += 1
         assert nth > 1
 
-    async def cut_in(self, verb: Verb, cut: Cut, nth: int) -> bool:
-        """Do the verb with a cut in that exchange; tell whether it has so many."""
+    async def cut_in(self, verb: Verb, cut: Cut, nth: int, *, then: int = 0) -> bool:
+        """Do the verb with a cut in that exchange, and one so many later; tell whether it has so many."""
         given = await verb.prepare(
             self.world
         )  # without a cut: then its statements are known to the connection
         await verb.judge(self.world, given, await self._done(verb, given))
         given = await verb.prepare(self.world)
         await self.settled(verb.line)
-        self.proxy.watch(f"relayd/{verb.line}", cut, nth)
+        self.proxy.watch(f"relayd/{verb.line}", cut, nth, then=then)
         done = asyncio.ensure_future(self._done(verb, given))
         if cut is Cut.STALLED:
             held = asyncio.ensure_future(self.proxy.is_held.wait())
@@ -124,6 +124,15 @@ async def test_a_verb_that_is_cut_tells_the_truth(
     if cut in (Cut.LOST, Cut.SILENT):
         monkeypatch.setattr(session, "_SILENT", 0.2)
     await place.cut_in_each(VERBS[name], cut)
+
+
+@pytest.mark.parametrize("name", ["enqueue, leased at once", "settle, relayed"])
+async def test_a_look_that_is_cut_as_well_is_repeated(place: Place, name: str) -> None:
+    """Their first exchange is the commit."""
+    then = 1
+    while await place.cut_in(VERBS[name], Cut.READY, 1, then=then):
+        then += 1
+    assert then > 5
 
 
 @pytest.mark.parametrize("name", ["enqueue", "claim", "settle, relayed", "bounce"])

@@ -44,6 +44,7 @@ class CutProxy:
     _name: str = ""
     _cut: Cut | None = None
     _nth: int = 0
+    _then: int = 0
     exchanges: int = 0  # of the line that is watched, since it is
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     is_held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,9 +53,12 @@ class CutProxy:
     def has_cut(self) -> bool:
         return self._cut is None
 
-    def watch(self, name: str, cut: Cut | None = None, nth: int = 0) -> None:
-        """Count the exchanges of connections of that name from now on, and cut in the one of that number, from 1."""
-        self._name, self._cut, self._nth, self.exchanges = name, cut, nth, 0
+    def watch(self, name: str, cut: Cut | None = None, nth: int = 0, *, then: int = 0) -> None:
+        """Count the exchanges of connections of that name from now on, and cut in the one of that number, from 1.
+
+        With `then` it is cut once more, so many exchanges later.
+        """
+        self._name, self._cut, self._nth, self._then, self.exchanges = name, cut, nth, then, 0
         self.goes_on.clear()
         self.is_held.clear()
 
@@ -65,7 +69,11 @@ class CutProxy:
         self.exchanges += 1
         if self.exchanges != self._nth:
             return None
-        cut, self._cut = self._cut, None
+        cut = self._cut
+        if self._then:
+            self._nth, self._then = self._nth + self._then, 0
+        else:
+            self._cut = None
         return cut
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
