@@ -1,0 +1,140 @@
+"""Every system call of a message that changes the disk: its process is killed there, or the call fails.
+
+Whoever got a 250 finds the message at the next hop, once, or twice if its process was killed while it was being handed over; whoever got
+another reply, or none, sends again. The relay goes on by itself: what the next message gets is a 250.
+"""
+
+import errno
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from relayd.ports.view import Query, Status
+from tests.proof.recording import NextHop, a_next_hop, is_report, number_of
+from tests.proof.shim import Calls, environment
+from tests.support.daemon import Daemon, eventually, without_trace
+from tests.support.ledger import Client, Entry, Fate, rcpts_of
+
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
+_UNFINISHED = Query(unfinished=True)
+_LONG = 9000  # lines: kept on a file of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to the n-th call of a message. `error` None: its process is killed."""
+
+    call: int
+    error: int | None
+    is_long: bool
+
+    def __str__(self) -> str:
+        what = "killed" if self.error is None else errno.errorcode[self.error]
+        return f"call {self.call} of a {'long' if self.is_long else 'short'} message: {what}"
+
+
+class World:
+    """A relay that is looked at, one worker of it, and a next hop."""
+
+    def __init__(self, relay: Daemon, hop: NextHop, calls: Calls) -> None:
+        self._relay = relay
+        self._hop = hop
+        self._calls = calls
+        self._made = 0
+
+    def calls_of(self, *, is_long: bool) -> int:
+        """Return how many calls a message makes, from its client's connection to its fate."""
+        self._rest()
+        before = self._calls.count
+        assert self._send(self._entry(is_long=is_long)).fate is Fate.ACKED
+        self._rest()
+        return self._calls.count - before
+
+    def try_out(self, fault: Fault) -> list[str]:
+        """Send a message with that fault; return what is wrong with what became of it."""
+        self._rest()
+        seen = len(self._hop.messages)
+        entry = self._entry(is_long=fault.is_long)
+        self._calls.fail(fault.call, fault.error)
+        self._send(entry)
+        first = entry.fate
+        self._rest()
+        self._calls.fail_no_more()
+        eventually(
+            lambda: self._send(after := self._entry(is_long=False)).fate is Fate.ACKED and after,
+            "mail is taken again",
+        )
+        self._rest()
+        came = [message for message in self._hop.messages[seen:] if not is_report(message)]
+        mine = [message for message in came if number_of(message.content) == entry.number]
+        wrong = [
+            f"{entry.number} came with other octets"
+            for message in mine
+            if without_trace(message.content) != entry.content
+        ]
+        copies = Counter(rcpt for message in mine for rcpt in rcpts_of(message))
+        if first is Fate.ACKED and not copies:
+            wrong.append(f"{entry.number} was acknowledged and is lost")
+        if first is Fate.REFUSED and copies:
+            wrong.append(f"{entry.number} was refused and came")
+        if any(count > 2 for count in copies.values()):
+            wrong.append(f"{entry.number} came {max(copies.values())} times")
+        states = {row.status for row in self._relay.rows() if row.address in entry.recipients}
+        if copies and states - {Status.RELAYED, Status.SENT}:
+            wrong.append(f"{entry.number} came, and is {states}")
+        return wrong
+
+    def _rest(self) -> None:
+        """Wait until nothing is under way, and a worker is there."""
+        eventually(self._is_at_rest, "the relay rests", within=30)
+
+    def _is_at_rest(self) -> bool:
+        return not self._relay.rows(_UNFINISHED) and len(self._relay.events("worker_ready")) > len(
+            self._relay.events("worker_ended")
+        )
+
+    def _entry(self, *, is_long: bool) -> Entry:
+        self._made += 1
+        number = str(self._made)
+        body = b"x" * 60 + b"\r\n"
+        content = b"X-Number: %b\r\n\r\n%b" % (number.encode(), body * (_LONG if is_long else 3))
+        return Entry(number, (f"fine-{number}@x.test",), content)
+
+    def _send(self, entry: Entry) -> Entry:
+        try:
+            client = Client(self._relay.port)
+        except OSError:
+            return entry
+        try:
+            client.submit(entry)
+        except OSError:
+            pass
+        finally:
+            client.close()
+        return entry
+
+
+@contextmanager
+def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
+    (folder := place / "relay").mkdir()
+    looked_at = environment(folder, place / "lock")
+    with ExitStack() as stack:
+        hop = stack.enter_context(a_next_hop(is_direct=is_direct))
+        relay = Daemon(folder, hop.port, workers=1, **hop.settings)
+        stack.callback(relay.close)
+        relay.up("env", *(f"{name}={value}" for name, value in looked_at.items()))
+        calls = Calls(place / "lock")
+        stack.callback(calls.close)
+        yield World(relay, hop, calls)
+
+
+def faults(world: World) -> Sequence[Fault]:
+    """Return every fault of a short and of a long message."""
+    return [
+        Fault(call, error, is_long)
+        for is_long in (False, True)
+        for call in range(1, world.calls_of(is_long=is_long) + 1)
+        for error in (None, *ERRORS)
+    ]
