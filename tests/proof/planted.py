@@ -3,6 +3,7 @@
 python -m tests.proof.planted NAME python -m relayd serve -c FILE
 """
 
+import asyncio
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -11,9 +12,10 @@ from typing import Any
 import apsw
 
 from relayd.__main__ import main
+from relayd.deliverer import results
 from relayd.mail.ids import MessageId, format_id
 from relayd.store import spool
-from relayd.store.sqlite import connection, outcomes, wal, writer
+from relayd.store.sqlite import outcomes, wal, writer
 
 
 def _a_reply_before_the_sync() -> None:
@@ -51,8 +53,17 @@ def _names_of_content_files_that_are_not_synced() -> None:
     _plant(spool, "rename", _renamed)
 
 
-def _a_queue_whose_name_is_not_synced() -> None:
-    _plant(connection, "rename", _renamed)
+def _outcomes_that_are_told_before_they_are_written() -> None:
+    settle = results.ResultStore.settle
+    under_way: set[asyncio.Future[Any]] = set()
+
+    async def early(self: results.ResultStore, work: Any, settlements: Any, *more: Any) -> Any:
+        settling = asyncio.ensure_future(settle(self, work, settlements, *more))
+        under_way.add(settling)
+        settling.add_done_callback(under_way.discard)
+        return settlements
+
+    _plant(results.ResultStore, "settle", early)
 
 
 def _content_that_goes_with_the_first_recipient() -> None:
@@ -97,7 +108,7 @@ PLANTED: Mapping[str, Callable[[], None]] = {
         _checkpoints_that_are_not_synced,
         _content_files_that_are_not_synced,
         _names_of_content_files_that_are_not_synced,
-        _a_queue_whose_name_is_not_synced,
+        _outcomes_that_are_told_before_they_are_written,
         _content_that_goes_with_the_first_recipient,
         _content_files_that_go_before_the_commit,
     )
