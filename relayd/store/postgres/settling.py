@@ -1,7 +1,7 @@
 """Results on their way into the store: the acceptances that come together are written by one statement.
 
 All else is written by `outcomes`, in a transaction: what the statement leaves as it was, whatever the reason. It writes
-nothing while an endpoint waits for events, since deliveries of those are lined up one by one.
+nothing while an endpoint waits for such events, since deliveries of those are lined up one by one.
 """
 
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ from relayd.mail.outcome import (
     state_after,
 )
 from relayd.ports.queue import Lease, Settlement
-from relayd.store.postgres import content, events, messages, outcomes
+from relayd.store.postgres import content, events, messages, outcomes, telling
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
@@ -42,7 +42,8 @@ _REPORTED = "SELECT id FROM message WHERE id = ANY($1::bigint[])"
 _ACCEPTED = (
     "WITH s AS (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::int[],"
     " $8::text[], $9::text[], $10::text[], $11::text[]) AS s (message_id, number, slot, epoch, attempt, became, said_code,"
-    " said_enhanced, said_reply, host, redirected) WHERE NOT EXISTS (SELECT 1 FROM subscription)),"
+    " said_enhanced, said_reply, host, redirected) WHERE NOT EXISTS (SELECT 1 FROM subscription"
+    " WHERE kind = ANY($19::text[]))),"
     " d AS (DELETE FROM queue q USING s WHERE q.message_id = s.message_id AND q.number = s.number AND q.slot = s.slot"
     " AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND ({allowed}) RETURNING q.*, s.became, s.said_code,"
     " s.said_enhanced, s.said_reply, s.host, s.redirected),"
@@ -110,9 +111,13 @@ class Settling:
         if not rows:
             return [set() for _ in results]
         at = self._moment()
-        told = [event for _, one in rows for event in one.events]
+        event_rows: list[Row] = [
+            (one.message_id, one.recipient, to_ms(one.at), str(one.kind), events.dump(one.detail))
+            for _, settled in rows
+            for one in settled.events
+        ]
         first = db.events
-        db.events += len(told)
+        db.events += len(event_rows)
         sql = _ACCEPTED.format(
             allowed=" OR ".join(map(_allowed, (RecipientState.SENT, RecipientState.RELAYED))),
             columns=outcomes.FINISHED,
@@ -124,19 +129,8 @@ class Settling:
             *messages.columns([_row(each.lease, one) for each, one in rows], 11),
             at.now,
             list(range(first, db.events)),
-            *messages.columns(
-                [
-                    (
-                        one.message_id,
-                        one.recipient,
-                        to_ms(one.at),
-                        str(one.kind),
-                        events.dump(one.detail),
-                    )
-                    for one in told
-                ],
-                5,
-            ),
+            *messages.columns(event_rows, 5),
+            telling.may_be_told(event_rows),
         )
         gone: dict[tuple[int, int], set[Who]] = {}
         for message_id, number, slot, epoch, _ in found:
