@@ -106,7 +106,10 @@ async def _purge_week(db: Session, before: int, *, now: int) -> int:
 
 
 async def let_go(db: Session, before: datetime) -> LetGo:
-    """Keep content no longer that is kept since before an instant, the oldest first."""
+    """Keep content no longer that is kept since before an instant, the oldest first. Begins a transaction if there is any."""
+    if not await db.fetch(_KEPT, to_ms(before), 1):
+        return LetGo()
+    await db.begin()
     found = await db.fetch(_KEPT, to_ms(before), _LET_GO)
     kept = [MessageId(message_id) for (message_id,) in found]
     if not kept:

@@ -247,6 +247,9 @@ class PostgresStore:
         tried: list[int] = []
 
         async def operation(db: Session) -> tuple[Sequence[Work], bool]:
+            if not await claims.may_find(db, now=self._moment().now):
+                return [], True
+            await db.begin()
             tried[:] = [await db.number()]
             return await claims.claim(db, worker, wanted, widths=self._slots, at=self._moment())
 
@@ -255,7 +258,9 @@ class PostgresStore:
                 await claims.take_back(db, transaction, worker, now=self._moment().now)
 
         for _ in range(_LOOKS):
-            work, is_all = await self._lease.submit(operation, happened=happened, unheard=happened)
+            work, is_all = await self._lease.submit(
+                operation, is_one=True, happened=happened, unheard=happened
+            )
             if work or is_all:
                 return work
         return ()
@@ -428,7 +433,7 @@ class PostgresStore:
         return Compacted(purged=purged, octets=octets, unused=0, can_shrink=True)
 
     async def let_go(self, before: datetime) -> LetGo:
-        return await self._upkeep.submit(lambda db: purging.let_go(db, before))
+        return await self._upkeep.submit(lambda db: purging.let_go(db, before), is_one=True)
 
     async def tally_up(self, at_once: int = TALLIED_AT_ONCE) -> bool:
         now = to_ms(self._clock.now())
@@ -437,7 +442,7 @@ class PostgresStore:
             is_counted = await tallying.count(db, least=at_once, most=at_once, now=now)
             return is_counted or await tally_upkeep.tidy(db, now)
 
-        return await self._upkeep.submit(operation)
+        return await self._upkeep.submit(operation, is_one=True)
 
     async def migrate(self) -> Migrated:
         return await upgrade.bring_up(

@@ -44,7 +44,7 @@ class PostgresSites:
         self._clock = clock
 
     async def site_states(self, since: int = 0) -> Changes:
-        return await self._line.submit(lambda db: _changes(db, since))
+        return await self._line.submit(lambda db: _changes(db, since), is_one=True)
 
     async def note_site(self, key: SiteKey, seen: Seen) -> Noted:
         return await self._line.submit(lambda db: self._note(db, key, seen))

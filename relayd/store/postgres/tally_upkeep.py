@@ -6,14 +6,23 @@ Each change is one short transaction, of one worker at a time. Done twice, it ch
 from relayd.mail.tally import DAY, KEPT, MOST_VALUES, SPANS, TEN_MINUTES
 from relayd.store.postgres import meta
 from relayd.store.postgres.line import Session
-from relayd.store.postgres.tallying import DELAY_KEY, KEY, keep_from, kept_from, take
+from relayd.store.postgres.tallying import DELAY_KEY, KEY, keep_from, take
 from relayd.store.tallies import DIMENSIONS, GROWN, GROWN_DELAYS, SUMS, Tidying, rare
 
 Key = tuple[int, int, int]  # span, dimension, and when the step begins
 
 _OF_STEP = "span = $1 AND dimension = $2 AND at = $3"
 _AMONG = f"{_OF_STEP} AND lower(value) = ANY($4::text[])"
-_NEXT_STEP = "SELECT min(at) FROM tally WHERE span = $1 AND dimension = 0 AND at >= $2"
+# For each span: from when on its steps are complete, its oldest step, and the oldest of which nobody looked for what is rare.
+_NUMBER = (
+    "coalesce((SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = '{}' || s.span), 0)"
+)
+_OLDEST = "(SELECT min(at) FROM tally WHERE span = s.span AND dimension = 0{})"
+_STEPS = (
+    f"SELECT s.span, {_NUMBER.format('tally_from_')}, {_OLDEST.format('')},"  # noqa: S608 -- constants
+    f" {_OLDEST.format(' AND at >= ' + _NUMBER.format('tally_tidied_'))}"
+    " FROM unnest($1::bigint[]) WITH ORDINALITY AS s (span, n) ORDER BY s.n"
+)
 _SIZE = f"SELECT count(*) FROM tally WHERE {_OF_STEP}"  # noqa: S608 -- constants
 _RARE = rare(f"{_OF_STEP} AND value <> chr(10)")
 _FOLD = (
@@ -45,9 +54,10 @@ async def forget(db: Session, older_than: int) -> None:
 
 
 async def tidy(db: Session, now: int) -> bool:
-    """Put one step in order that is too old, or is over; False when there is none."""
+    """Put one step in order that is too old, or is over; False, and no transaction is begun, when there is none."""
     if await _untidy(db, now) is None:
         return False
+    await db.begin()
     await take(db)
     if (step := await _untidy(db, now)) is not None:  # not yet by another worker
         await _put_in_order(db, step)
@@ -56,14 +66,12 @@ async def tidy(db: Session, now: int) -> bool:
 
 async def _untidy(db: Session, now: int) -> Tidying | None:
     """Return a step that is too old, or is over and was not looked at for what is rare; None without one."""
-    kept = await kept_from(db)
-    for span in SPANS:
-        oldest = await db.value(_NEXT_STEP, span, 0)
-        low = now - KEPT[span] if span in KEPT else kept[span]
+    steps = await db.fetch(_STEPS, list(SPANS))
+    for span, kept, oldest, _ in steps:
+        low = now - KEPT[span] if span in KEPT else kept
         if oldest is not None and oldest < low - low % span:
             return Tidying(span, oldest, keep_from=low - low % span)
-    for span in SPANS:
-        at = await db.value(_NEXT_STEP, span, await meta.number(db, f"tally_tidied_{span}", 0))
+    for span, _, _, at in steps:
         if at is None or at + span > now - TEN_MINUTES:
             continue
         for dimension in range(1, len(DIMENSIONS)):

@@ -71,11 +71,11 @@ class Range:
     begins: int | None  # the instant from which on there are numbers; None: not yet
 
 
-async def uncounted(db: Session, most: int) -> Range | None:
-    """Return the next events to count, so many at most; None when all are counted."""
+async def uncounted(db: Session, most: int, *, least: int = 1) -> Range | None:
+    """Return the next events to count, so many at most; None while there are fewer than `least`."""
     after = await tallied(db)
     [(events, upto)] = await db.fetch(_NEXT, after, most)
-    if not events:
+    if events < least:
         return None
     begins = await begins_at(db)
     if begins is None:
@@ -96,10 +96,14 @@ async def sums(db: Session, found: Range) -> Sums:
 
 
 async def count(db: Session, *, least: int, most: int, now: int) -> bool:
-    """Count the next events, so many at most; False, and nothing, while there are fewer than `least`."""
-    found = await uncounted(db, most)
-    if found is None or found.events < least:
+    """Count the next events, so many at most; False, and nothing, while there are fewer than `least`.
+
+    Begins a transaction if there are enough: most looks find fewer.
+    """
+    found = await uncounted(db, most, least=least)
+    if found is None:
         return False
+    await db.begin()
     await take(db)
     if await tallied(db) != found.after:
         return True  # another worker did
