@@ -14,6 +14,7 @@ _SOON = timedelta(minutes=5)  # after its reception, what becomes of mail is not
 # As the index of what changed late has it: more than 5 minutes after the instant in the id (`mail/ids.py`).
 _CHANGED_LATE = "r.updated_at > (r.message_id >> 21) + 1577837100000"
 _PAST = "(SELECT *, NULL::bigint AS slot, 0::bigint AS next_attempt_at FROM recipient)"
+_WITH_HEADER = "r.message_id = ANY(ARRAY(SELECT id FROM message WHERE lower(message_id_header) = ANY({}::text[])))"
 _IS: dict[Status, str] = {
     Status.QUEUED: "r.state = 'queued' AND r.category IS NULL",
     Status.DEFERRED: "r.state = 'queued' AND r.category IS NOT NULL",
@@ -39,7 +40,14 @@ class Where:
     def any_of(self, column: str, values: Collection[str]) -> None:
         """Have the column have one of the values, if any are given."""
         if values:
-            self.add(f"{column} = ANY({{}}::text[])", sorted({str(each) for each in values}))
+            self.among(column, sorted({str(each) for each in values}))
+
+    def among(self, column: str, values: Sequence[str]) -> None:
+        """Have the column have one of the values; without any, nothing matches."""
+        if len(values) == 1:  # an index by value and id is then in the order of ids
+            self.add(f"{column} = {{}}::text", *values)
+        else:
+            self.add(f"{column} = ANY({{}}::text[])", list(values))
 
     def copy(self) -> "Where":
         return Where(list(self.parts), list(self.args))
@@ -80,17 +88,18 @@ def where(query: Query, *, clients: Sequence[str], destinations: Sequence[str]) 
             ranges.append(f"r.address_key >= {low} AND r.address_key < {high}")
         found.parts.append(f"({' OR '.join(ranges)})")
     headers = [f"<{each.strip().strip('<>')}>" for each in query.message_id_header]
+    if headers:  # looked up ahead of the search: the planner takes them for frequent
+        found.add(_WITH_HEADER, [_folded(each) for each in headers])
     for column, values in (
-        ("m.message_id_header", headers),
         ("m.tag", query.tag),
         ("m.auth_user", query.user),
         ("m.reverse_path", query.sender),
     ):
         found.any_of(f"lower({column})", [_folded(each) for each in values])
     if query.client:
-        found.add("m.client_ip = ANY({}::text[])", list(clients))
+        found.among("m.client_ip", clients)
     if query.destination:
-        found.add("r.destination = ANY({}::text[])", list(destinations))
+        found.among("r.destination", destinations)
     if len(wanted := _statuses(query)) < len(Status):
         found.parts.append(f"({_of_status(wanted)})")
     found.any_of("r.category", query.category)
@@ -107,6 +116,8 @@ def where(query: Query, *, clients: Sequence[str], destinations: Sequence[str]) 
 
 def _statuses(query: Query) -> frozenset[Status]:
     wanted = frozenset(query.status or Status)
+    if query.bounce_class:
+        wanted &= {Status.BOUNCED}
     return wanted & frozenset(UNFINISHED) if query.unfinished else wanted
 
 

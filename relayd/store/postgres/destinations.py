@@ -28,8 +28,8 @@ _WAITING = (
     " AND w.due_at IS NOT NULL AND (d.due_at IS NULL OR d.due_at > greatest(d.paused_until, w.due_at))) SELECT 1"
 )
 _REFRESH = (
-    "UPDATE destination SET due_at = (SELECT greatest(min(next_attempt_at), paused_until)"
-    " FROM queue WHERE destination = key AND state = 'queued' AND slot IS NULL HAVING count(*) > 0)"
+    "UPDATE destination SET due_at = (SELECT greatest(next_attempt_at, paused_until)"
+    " FROM queue WHERE destination = key AND state = 'queued' AND slot IS NULL ORDER BY next_attempt_at LIMIT 1)"
     " WHERE key = ANY($1::text[])"
 )
 # By the primary key, which the change leaves alone: what it moved, it does not meet again.
@@ -60,12 +60,17 @@ async def touch(db: Session, due: Mapping[str, int]) -> None:
 
 
 def touch_again(db: Session, due: Mapping[str, int]) -> None:
-    """Note the same once more behind the commit."""
+    """Note the same once more behind the commit: all of a transaction by one statement."""
+    is_first = not db.due_again
+    for key, at in due.items():
+        db.due_again[key] = min(at, db.due_again.get(key, at))
+    if is_first and db.due_again:
+        all_due = db.due_again
 
-    async def again(db: Session) -> None:
-        await db.fetch(_TOUCH, list(due), list(due.values()))
+        async def again(db: Session) -> None:
+            await db.fetch(_TOUCH, list(all_due), list(all_due.values()))
 
-    db.afterwards.append(again)
+        db.afterwards.append(again)
 
 
 async def refresh(db: Session, *destinations: str) -> None:

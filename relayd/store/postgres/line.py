@@ -50,6 +50,7 @@ WRITES: Mapping[str, str] = {
     "enable_mergejoin": "off",
     "jit": "off",  # what is off counts as very dear, and very dear statements would be compiled
     "plan_cache_mode": "force_generic_plan",
+    "max_parallel_workers_per_gather": "0",  # to start others takes longer than what they would help with
 }
 """Settings of a session that writes."""
 

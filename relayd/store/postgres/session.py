@@ -24,6 +24,7 @@ class Session:
         self._connection = connection
         self._transaction: Any = None
         self.afterwards: list[Operation[None]] = []  # run by the line behind the commit
+        self.due_again: dict[str, int] = {}  # for `relayd.store.postgres.destinations`, behind it
         self.took = 0.0  # seconds: the last statement, which is the commit or has it in itself
         self.events = 0  # recorded in this transaction: `relayd.store.postgres.events`
 

@@ -29,7 +29,10 @@ async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
         destinations=await names.destinations(db, query.destination),
     )
     asked.add("r.message_id BETWEEN {} AND {}", low, high)
-    matching = f"queue r JOIN message m ON m.id = r.message_id WHERE {asked.sql}"
+    source = "queue r"
+    if "m." in asked.sql or "m." in _VALUES[by]:
+        source += " JOIN message m ON m.id = r.message_id"
+    matching = f"{source} WHERE {asked.sql}"
     since = None
     if most is not None:
         since = await db.value(
@@ -38,7 +41,7 @@ async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
         )
     if since is not None:
         asked.add("r.message_id >= {}", since)
-        matching = f"queue r JOIN message m ON m.id = r.message_id WHERE {asked.sql}"
+        matching = f"{source} WHERE {asked.sql}"
     rows = await db.fetch(
         f"SELECT {_VALUES[by]}, r.state, r.category IS NOT NULL, count(*), min(r.message_id),"  # noqa: S608 -- constants
         " min(r.next_attempt_at) FILTER (WHERE r.state = 'queued' AND r.slot IS NULL)"
