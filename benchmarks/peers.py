@@ -26,6 +26,7 @@ address = "127.0.0.1:{port}"
 hosts = ["{host}:{sink}"]
 [store]
 url = "{url}"
+{store}
 [control]
 socket = "{folder}/control.sock"
 [status_log]
@@ -81,6 +82,7 @@ class Relayd(Relay):
     top = ""  # settings that stand before all tables
     more = "[limits]\nconnections_per_client = 1000"  # tables
     url = ""  # of the queue; empty: a file in its folder
+    prefix: tuple[str, ...] = ()  # a command that runs another one
 
     def start(self) -> None:
         """Start it, on the queue that is in its folder if there is one."""
@@ -90,6 +92,7 @@ class Relayd(Relay):
             RELAYD_SETTINGS.format(
                 top=self.top,
                 more=self.more,
+                store=f'folder = "{self.folder}"' if self.url else "",
                 url=self.url or f"sqlite:{self.folder}/queue.db",
                 port=self.port,
                 host=self.host,
@@ -99,7 +102,7 @@ class Relayd(Relay):
         )
         with (self.folder / "daemon.log").open("wb") as log:
             self.daemon = subprocess.Popen(
-                [sys.executable, "-m", "relayd", "serve", "-c", str(self.settings)],
+                [*self.prefix, sys.executable, "-m", "relayd", "serve", "-c", str(self.settings)],
                 stdout=log,
                 stderr=log,
             )
