@@ -25,7 +25,8 @@ pytestmark = [
 ]
 _IGNORED = (
     "synchronous_commit,lock_timeout,idle_in_transaction_session_timeout,enable_seqscan,enable_hashjoin,"
-    "enable_mergejoin,jit,plan_cache_mode,tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,tcp_user_timeout"
+    "enable_mergejoin,jit,plan_cache_mode,max_parallel_workers_per_gather,"
+    "tcp_keepalives_idle,tcp_keepalives_interval,tcp_keepalives_count,tcp_user_timeout"
 )
 
 
