@@ -119,3 +119,8 @@ def questions_work(world: World, url: str) -> None:
     ):
         ran = world.run(*command)
         assert ran.status == os.EX_OK, (command, ran.err)
+    ran = world.run("top", "--json")  # there is no daemon
+    assert ran.rows[0]["queue"]["queued"] == 1, ran.err
+    ran = world.run("top", "--all", "--json")
+    [node] = ran.rows[0]["nodes"]
+    assert (node["node"], node["rates"]) == ("one", None), ran.err
