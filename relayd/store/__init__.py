@@ -4,7 +4,8 @@
 What they do not own is beside them: `spool` has large content while it comes in and waits, `disk` how much room is left.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -61,10 +62,8 @@ def open_store(
     older relayd up to date, which may take minutes. `cluster` is for a store that machines share.
     """
     if not is_file(url):
-        try:
+        with _extra():
             from relayd.store.postgres.queue import PostgresStore  # noqa: PLC0415 -- only the engine asked for
-        except ImportError as error:
-            raise _without_extra(error) from error
         opened: object = PostgresStore.open(
             url,
             clock=clock,
@@ -93,10 +92,8 @@ def open_view(url: str, *, within: float | None = None) -> QueueView:
     A question that takes longer than `within` seconds is stopped: TookTooLong.
     """
     if not is_file(url):
-        try:
+        with _extra():
             from relayd.store.postgres.view import PostgresView  # noqa: PLC0415 -- only the engine asked for
-        except ImportError as error:
-            raise _without_extra(error) from error
         asks: object = PostgresView(url, within=within)
         return cast("QueueView", asks)  # some questions are still to come
     from relayd.store.sqlite.view import SqliteView  # noqa: PLC0415 -- as above
@@ -125,30 +122,31 @@ def examine_server(url: str) -> "tuple[ServerFacts, QueueFacts | None]":
     from relayd.policy.doctor.server import ServerFacts  # noqa: PLC0415 -- for this case alone
 
     try:
-        from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
-    except ImportError as error:
-        return ServerFacts(name=name_of(url), problem=str(_without_extra(error))), None
+        with _extra():
+            from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
+    except StoreUnavailable as error:
+        return ServerFacts(name=name_of(url), problem=str(error)), None
     return checkup.examine(url)
 
 
 def nodes_of(url: str) -> "Sequence[Node]":
     """Return the machines that ever had the queue of this server. Raises StoreError."""
-    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
-
+    with _extra():
+        from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
     return checkup.nodes_of(url)
 
 
 def steps_of(url: str) -> "Sequence[SchemaStep]":
     """Return the steps of the schema that a server has or this relayd knows. Raises StoreUnavailable."""
-    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
-
+    with _extra():
+        from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
     return checkup.steps_of(url)
 
 
 def migrate(url: str) -> "Migrated":
     """Apply the steps of the schema that a server may get now. Raises StoreError."""
-    from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
-
+    with _extra():
+        from relayd.store.postgres import checkup  # noqa: PLC0415 -- only the engine asked for
     return checkup.migrate(url)
 
 
@@ -241,6 +239,15 @@ def owner_of(url: str) -> "Owner":
     from relayd.store.sqlite.replacing import owner_of as owner  # noqa: PLC0415 -- as above
 
     return owner(str(queue_file(url)))
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Import what needs the extra. Raises StoreUnavailable where it is not installed."""
+    try:
+        yield
+    except ImportError as error:
+        raise _without_extra(error) from error
 
 
 def _without_extra(error: ImportError) -> StoreUnavailable:

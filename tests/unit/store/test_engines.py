@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from relayd.errors import StoreUnavailable
-from relayd.store import examine_server, open_store, open_view
+from relayd.store import examine_server, migrate, nodes_of, open_store, open_view, steps_of
 from tests.support.clock import FakeClock
 
 SERVER = "postgresql://relayd@db.example.org/mail"
@@ -32,4 +32,7 @@ def test_what_is_not_installed_is_named() -> None:
         open_store(SERVER, clock=FakeClock(), slots={})
     with pytest.raises(StoreUnavailable, match=WITHOUT):
         open_view(SERVER)
+    for ask in (nodes_of, steps_of, migrate):
+        with pytest.raises(StoreUnavailable, match=WITHOUT):
+            ask(SERVER)
     assert "needs the extra `postgres`" in examine_server(SERVER)[0].problem
