@@ -111,8 +111,11 @@ _WITH_EACH = (
     "settle, bounced with a report",
     "release",
 )
-_MAIN = (Cut.READY, Cut.SILENT)  # of which the others are kinds
-_TRIED = [(name, cut) for name in VERBS for cut in (Cut if name in _WITH_EACH else _MAIN)]
+_TRIED = [
+    *((name, cut) for name in _WITH_EACH for cut in Cut),
+    *((name, Cut.READY) for name in VERBS if name not in _WITH_EACH),
+    *((name, Cut.SILENT) for name in ("bounce", "requeue", "note_late", "settle, deferred")),
+]
 
 
 @pytest.mark.parametrize(
