@@ -13,7 +13,7 @@ from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreBroken, St
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
-from relayd.mail.outcome import NotTried
+from relayd.mail.outcome import may_repeat
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
@@ -95,7 +95,7 @@ class ResultStore:
                     log.critical("deliveries_paused", fault="local", reason=str(error))
                 self._well.clear()
                 if isinstance(error, CommitUnknown):
-                    settlements = [each for each in settlements if _may_repeat(each)]
+                    settlements = [each for each in settlements if may_repeat(each.outcome)]
                 await asyncio.sleep(self._retry_after)
             else:
                 if not self._well.is_set():
@@ -107,12 +107,3 @@ class ResultStore:
         if not self._well.is_set():
             log.info("deliveries_resumed")
         self._well.set()
-
-
-def _may_repeat(settlement: Settlement) -> bool:
-    """Tell whether it does no harm if it is on record already.
-
-    What was put back may be leased again by now, as the same attempt. If it was not put back, the
-    release of the lease does that: its queue closes.
-    """
-    return not isinstance(settlement.outcome, NotTried)

@@ -133,6 +133,15 @@ class Held:
 NoAttempt = Rerouted | Held
 
 
+def may_repeat(outcome: Outcome | NoAttempt) -> bool:
+    """Tell whether an outcome may be written once more, when it may be on record already.
+
+    What was not tried, sent elsewhere or held by a rule does not count, so its next attempt has the same number: it may
+    be under way by now. If it is not on record, it is free as soon as its lease is given back.
+    """
+    return not isinstance(outcome, NotTried | Rerouted | Held)
+
+
 def state_after(outcome: Outcome | NoAttempt) -> RecipientState:
     """Return the state that an outcome leads to."""
     match outcome:

@@ -14,12 +14,10 @@ from relayd.mail.ids import MessageId
 from relayd.mail.outcome import (
     Bounced,
     Deferred,
-    Held,
-    NotTried,
     RecipientState,
     Relayed,
-    Rerouted,
     Sent,
+    may_repeat,
     state_after,
 )
 from relayd.ports.queue import Lease, Settlement
@@ -30,8 +28,6 @@ from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms, without_nul
 
 Who = tuple[int, int]  # a message, and the number of a recipient
-_UNCOUNTED = (NotTried, Rerouted, Held)  # the next attempt has the same number
-_WAITING = (*_UNCOUNTED, Deferred)
 
 _SETTLED = (
     "SELECT s.message_id, s.number FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[])"
@@ -116,8 +112,7 @@ class Settling:
             for _, settled in rows
             for one in settled.events
         ]
-        first = db.events
-        db.events += len(event_rows)
+        first = events.take_numbers(db, len(event_rows))
         sql = _ACCEPTED.format(
             allowed=" OR ".join(map(_allowed, (RecipientState.SENT, RecipientState.RELAYED))),
             columns=outcomes.FINISHED,
@@ -189,16 +184,19 @@ class Settling:
             found = await db.fetch(_SETTLED, *messages.columns(rows, 4))
             each.written.update((message_id, number) for message_id, number in found)
             each.to_drop.update(MessageId(message_id) for message_id, _ in found)
-            waiting = [one for one in each.settlements if isinstance(one.outcome, _WAITING)]
+            waiting = [one for one in each.settlements if _waits(one)]
             told = [one for one in waiting if one.events]
             seen = await events.recorded(db, [one.events[0] for one in told])
             each.written.update(_who(told[n]) for n in seen)
             each.given_up.update(
-                _who(one)
-                for one in waiting
-                if isinstance(one.outcome, _UNCOUNTED) and not one.events
+                _who(one) for one in waiting if not may_repeat(one.outcome) and not one.events
             )
         return None
+
+
+def _waits(one: Settlement) -> bool:
+    """Tell whether the recipient goes on to wait."""
+    return isinstance(one.outcome, Deferred) or not may_repeat(one.outcome)
 
 
 def _who(one: Settlement) -> Who:

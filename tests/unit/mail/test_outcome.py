@@ -14,6 +14,7 @@ from relayd.mail.outcome import (
     Relayed,
     Rerouted,
     Sent,
+    may_repeat,
     of_other_address,
     state_after,
     states_before,
@@ -104,3 +105,15 @@ def test_mail_to_another_address_proves_nothing_about_this_one(
 def test_a_failed_attempt_shows_only_while_a_recipient_waits(state: RecipientState) -> None:
     assert status_of(state, has_failed=False) == state.value
     assert status_of(state, has_failed=True) == ("deferred" if state is QUEUED else state.value)
+
+
+def test_what_does_not_count_is_not_written_twice() -> None:
+    """Its next attempt has the same number, and may be under way."""
+    counted: list[Outcome | NoAttempt] = [Sent(), Relayed(), a_deferral(), a_bounce()]
+    uncounted: list[Outcome | NoAttempt] = [
+        NotTried(reason="later"),
+        Rerouted("mx:x.test"),
+        Held(),
+    ]
+    assert all(may_repeat(each) for each in counted)
+    assert not any(may_repeat(each) for each in uncounted)
