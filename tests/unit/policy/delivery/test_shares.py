@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.policy.delivery.shares import ALONE, NOTHING, Part, is_scarce, share_of, slots_of
+from relayd.policy.delivery.throttle import TOKEN_WAIT, Throttle
 
 LIMITS = st.integers(0, 2000)
 MEMBERS = st.integers(1, 200)
@@ -75,3 +76,20 @@ def test_who_is_not_counted_has_nothing() -> None:
 def test_no_more_workers_send_by_a_smarthost_than_it_has_connections() -> None:
     """So a limit of 2 holds with 8 workers: each of the two that may send has one."""
     assert (slots_of(2, 8), slots_of(20, 8)) == (2, 8)
+
+
+@given(st.integers(1, 40), st.integers(0, 80))
+def test_a_rate_that_is_shared_is_used_and_kept_in_each_minute(members: int, more: int) -> None:
+    """Each begins with a message at once, and goes on evenly: together the limit, in the first minute as in others."""
+    limit = members + more
+    sent: list[float] = []
+    for rank in range(members):
+        throttle, at = Throttle(share_of(limit, Part(rank, members))), 0.0
+        while at < 180:
+            wait = throttle.token("x.test", now=at)
+            at += wait
+            if wait <= TOKEN_WAIT:
+                sent.append(at)
+    for minute in range(3):
+        within = [at for at in sent if 60 * minute - 1e-6 <= at < 60 * (minute + 1) - 1e-6]
+        assert len(within) == limit
