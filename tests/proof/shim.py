@@ -1,5 +1,6 @@
 """The library `shim.c`: built once, and loaded into every process of a relay that is looked at."""
 
+import atexit
 import ctypes
 import mmap
 import os
@@ -24,7 +25,9 @@ needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is 
 @cache
 def library() -> Path:
     """Build it. Raises CalledProcessError."""
-    built = Path(mkdtemp(prefix="relayd-proof-")) / "shim.so"
+    place = Path(mkdtemp(prefix="relayd-proof-"))
+    atexit.register(shutil.rmtree, place, ignore_errors=True)
+    built = place / "shim.so"
     subprocess.run(
         ["gcc", "-O2", "-Wall", "-shared", "-fPIC", "-o", built, _SOURCE, "-ldl", "-lpthread"],
         check=True,
