@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from relayd.errors import CopyFailed
 from relayd.mail.ids import WorkerIdentity
 from relayd.ports.membership import Cluster
-from relayd.store import examine_server, migrate, open_store
+from relayd.store import copy, examine_server, migrate, open_store
 from relayd.store.postgres import partitions
 from relayd.store.values import to_ms
 from relayd.worker.system import SystemClock
@@ -95,6 +96,30 @@ def test_three_roles(server: Server, tmp_path: Path, capsys: pytest.CaptureFixtu
 
     world = make_world(tmp_path, capsys.readouterr)
     questions_work(world, reader)
+
+
+@pytest.mark.parametrize(("roles", "owner"), [(ONE_ROLE, "relayd"), (THREE_ROLES, "relayd_owner")])
+def test_a_queue_is_copied_there_and_back(
+    server: Server, tmp_path: Path, roles: str, owner: str
+) -> None:
+    """By the owner, who is no superuser: the server warns such a one of what it may not do."""
+    server.run(roles)
+    file, database, last = (
+        f"sqlite:{tmp_path}/a.db",
+        server.url("relayd", owner),
+        f"sqlite:{tmp_path}/b.db",
+    )
+    migrate(database)
+    asyncio.run(send(file))
+    if owner != "relayd":
+        with pytest.raises(CopyFailed, match=r"role relayd does not own the tables .*cluster\.md"):
+            copied(file, server.url("relayd", "relayd"))
+    assert copied(file, database) == copied(database, last) == 2
+
+
+def copied(source: str, target: str) -> int:
+    """Copy a queue; return how many messages there were."""
+    return copy(source, target, lambda *_: None, is_locked=lambda _: False).rows["message"]
 
 
 def questions_work(world: World, url: str) -> None:

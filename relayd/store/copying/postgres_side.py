@@ -70,6 +70,9 @@ _LAST_EVENT = (
     " (SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = 'tallied'), 0)"
 )
 _LAST_WORKER = "last_worker"
+_IS_OWNER = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('queue')"
+# By name: a role that is no superuser is warned of all that it may not look at, and a warning is no commit.
+_ANALYZE = f"ANALYZE {', '.join([*(table.name for table in TABLES), QUEUE])}"
 
 
 class PostgresSide:
@@ -83,8 +86,14 @@ class PostgresSide:
         self._writes = Line(url, "relayd/copy", WRITES, greet=Startup().check)
 
     async def bring_up(self) -> None:
-        """Bring the schema up to date. Raises SchemaMismatch."""
+        """Bring the schema up to date. Raises SchemaMismatch, CopyFailed for a role that does not own the tables."""
         await upgrade.bring_up(self._writes.submit)
+        [(role, is_owner)] = await self._writes.submit(lambda db: db.fetch(_IS_OWNER))
+        if not is_owner:
+            raise CopyFailed(
+                f"the role {role} does not own the tables of {self.shown}: name the role that does"
+                " (docs/howto/cluster.md)"
+            )
 
     async def marks(self) -> tuple[Mark | None, Mark | None]:
         async def question(db: Session) -> tuple[Mark | None, Mark | None]:
@@ -204,7 +213,7 @@ class PostgresSide:
 
         await self._writes.submit(operation)
         await self._pass(last_event, tell)
-        await self._writes.submit(lambda db: db.script("ANALYZE"))
+        await self._writes.submit(lambda db: db.script(_ANALYZE))
 
     async def complete(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
