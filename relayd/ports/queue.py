@@ -128,6 +128,14 @@ class QueueStore(Upkeep, Protocol):
         """
         ...
 
+    async def leave(self, worker: WorkerNumber) -> None:
+        """Note that a worker ends in good order: it has no connection open, and begins nothing more.
+
+        Its shares of limits are free at once. Who waits until all others count it does not wait for this
+        one. Leases are handed back before.
+        """
+        ...
+
     def has_room(self) -> bool:
         """Tell whether new messages may be taken; without waiting for the disk.
 

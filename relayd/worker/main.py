@@ -149,6 +149,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
             ),
             counters,
         )
+        await _leave(store, registered)
     finally:
         view.close()
         await store.close()
@@ -159,6 +160,14 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
 async def _register(store: QueueStore, identity: WorkerIdentity, upgrade: Upgrade) -> Registration:
     with upgrade:
         return await store.register(identity)
+
+
+async def _leave(store: QueueStore, registered: Registration) -> None:
+    """Say that all connections are closed. Without it the others wait for this worker as for one that was killed."""
+    try:
+        await store.leave(registered.number)
+    except StoreError as error:
+        log.warning("leave_failed", fault="local", reason=str(error))
 
 
 async def _registered(

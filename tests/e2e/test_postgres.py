@@ -145,6 +145,14 @@ def test_a_name_that_is_taken(machines: tuple[Daemon, Daemon]) -> None:
     eventually(lambda: one.statuses().get("d@x.test") == "relayed", "it goes on")
 
 
+def test_who_joins_goes_on_when_the_others_stop(machines: tuple[Daemon, Daemon]) -> None:
+    """It had waited until they count it. With them gone in good order there is nobody to wait for."""
+    one, two = machines
+    one.stop()
+    two.send("e@x.test")
+    eventually(lambda: two.statuses().get("e@x.test") == "relayed", "it is delivered")
+
+
 def _answer_to_mail(machine: Daemon) -> int:
     with machine.client() as client:
         client.ehlo()

@@ -93,3 +93,13 @@ async def test_what_ended_is_forgotten(box: Box, worker: WorkerNumber) -> None:
     box.clock.advance(timedelta(hours=1))
     await box.store.reap()
     assert await claim(box, worker) == HAS
+
+
+async def test_what_a_worker_had_that_ended_is_free_at_once(
+    box: Box, worker: WorkerNumber, other: WorkerNumber, third: WorkerNumber
+) -> None:
+    """Nobody comes in its place after a reload, or when a machine is shut down."""
+    assert [await claim(box, each) for each in (worker, other, third)] == [HAS, WAITS, WAITS]
+    await box.store.leave(other)
+    await box.store.leave(worker)
+    assert await claim(box, third) == HAS

@@ -180,6 +180,40 @@ async def test_who_had_no_part_leaves_none(
         assert two.others[-1] == Others(1, 1, know_us=False)
 
 
+async def test_who_joins_does_not_wait_for_one_that_left(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Control: it does for one that was killed, which may have connections open."""
+    one, two, three = machine("one"), machine("two"), machine("three")
+    for each in (one, two, three):
+        await each.begin()
+    await one.store.leave(one.number)
+    clock.advance(timedelta(seconds=1))
+    assert not (await three.renew()).know_us
+    assert not (await three.renew()).know_us, "the second one may be alive"
+    clock.advance(timedelta(seconds=1))
+    await two.renew()
+    assert await three.renew() == Others(2, 1, know_us=True)
+
+
+async def test_who_left_and_starts_again_at_once_has_its_part(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Also when another one joined meanwhile: each of the two counts the other."""
+    one, two, three = machine("one"), machine("two"), machine("three")
+    await begin_and_be_counted(one, two, clock)
+    await three.begin()
+    await one.store.leave(one.number)
+    clock.advance(timedelta(seconds=5))
+    for each in (three, two, three):
+        await each.renew()
+    assert three.others[-1] == Others(2, 1, know_us=True)
+    await one.begin("second")
+    assert one.others[-1] == Others(2, 0, know_us=True)
+    assert await two.renew() == Others(2, 2, know_us=True)
+    assert await three.renew() == Others(2, 1, know_us=True)
+
+
 async def begin_and_be_counted(one: Machine, two: Machine, clock: FakeClock) -> None:
     for each in (one, two):
         await each.begin()

@@ -131,6 +131,9 @@ class MemoryStore(MemoryView):
     def spool(self) -> Spool:
         return MemorySpool()
 
+    async def leave(self, worker: WorkerNumber) -> None:
+        self.shares.forget({worker})
+
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":

@@ -29,7 +29,7 @@ _ENTER = (
     " schema_to = excluded.schema_to, settings = excluded.settings, keys = excluded.keys, seen_at = excluded.seen_at"
 )
 _OTHERS = (
-    "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
+    "SELECT count(*), count(*) FILTER (WHERE node < $1), coalesce(bool_and(has_left OR seen_at >= $2), true) FROM worker"  # noqa: S608 -- constants
     f" WHERE node <> $1 AND seen_at > $3::bigint - {ALIVE_FOR}"
 )
 _COUNTED = (
@@ -116,7 +116,8 @@ async def others(
 ) -> Others:
     """Return how many workers of other machines lived at an instant, and whether each was seen `since` another one.
 
-    Who was seen has counted the worker, if that was there for all to see by then; None: it was not yet.
+    Who was seen has counted the worker, if that was there for all to see by then; None: it was not yet. Who left
+    need not count it: it has nothing open.
     """
     [(number, before, know)] = await db.fetch(_OTHERS, worker.node, since, alive_at)
     return Others(number, before, know if since is not None else not number)

@@ -220,6 +220,13 @@ class PostgresStore:
         self._cluster.on_others(others)
         return registered
 
+    async def leave(self, worker: WorkerNumber) -> None:
+        async def operation(db: Session) -> None:
+            await shares.forget(db, worker)
+            await workers.leave(db, worker)
+
+        await self._lease.submit(operation)
+
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":

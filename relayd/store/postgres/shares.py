@@ -84,3 +84,8 @@ async def forget_ended(db: Session, *, at: Moment) -> None:
     """Delete what nobody asked for in time."""
     if at.may_take_over:
         await db.execute(f"DELETE FROM share WHERE ends_at <= {_AT}", at.lease_at)  # noqa: S608 -- constants
+
+
+async def forget(db: Session, worker: int) -> None:
+    """Delete all that a worker has or wants."""
+    await db.execute("DELETE FROM share WHERE worker = $1", worker)

@@ -53,6 +53,11 @@ async def remove_dead(db: Session, worker: WorkerIdentity, *, now: int) -> None:
     await db.execute(f"DELETE FROM worker WHERE {_DEAD}", *dead)  # noqa: S608 -- constants
 
 
+async def leave(db: Session, worker: int) -> None:
+    """Note that a worker ended in good order. The others count it for some time: who starts again at once has its part."""
+    await db.execute("UPDATE worker SET has_left = true WHERE number = $1", worker)
+
+
 async def add(
     db: Session,
     worker: WorkerIdentity,

@@ -157,6 +157,9 @@ class SqliteStore:
 
         return await self._writer.submit(operation)
 
+    async def leave(self, worker: WorkerNumber) -> None:
+        await self._writer.submit(lambda db: shares.forget(db, worker))
+
     def enqueue(
         self, message: NewMessage, *, worker: WorkerNumber, lease_for: timedelta | None
     ) -> "asyncio.Future[Sequence[Work]]":

@@ -40,6 +40,11 @@ def forget_ended(db: apsw.Connection, *, at: int) -> None:
     db.execute("DELETE FROM share WHERE ends_at <= ?", (at,))
 
 
+def forget(db: apsw.Connection, worker: int) -> None:
+    """Delete all that a worker has or wants."""
+    db.execute("DELETE FROM share WHERE worker = ?", (worker,))
+
+
 def _ask(
     db: apsw.Connection, worker: int, keys: Collection[str], *, limit: int, now: int
 ) -> Mapping[str, Claim]:
