@@ -211,7 +211,8 @@ class QueueStore(Upkeep, Protocol):
 
         Stale means that the slot was freed or taken since. A recipient that is no longer leased
         under it for that attempt, because an operator acted on it or it was settled before, is
-        passed over with its events: the future's result is what was written; without any, the reports are not. When nobody waits for a message any more, its content is deleted.
+        passed over with its events: the future's result is what was written; without any, the reports are not. Where a call
+        raised StoreUnavailable or CommitUnknown, the next one also tells what that one wrote. When nobody waits for a message any more, its content is deleted.
         """
         ...
 

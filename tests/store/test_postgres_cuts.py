@@ -46,21 +46,26 @@ class Place:
                 continue
             return
 
-    async def cut_in_each(self, verb: Verb, cut: Cut) -> None:
+    async def cut_in_each(self, verb: Verb, cut: Cut, *, refuses: int = 0) -> None:
         nth = 1
-        while await self.cut_in(verb, cut, nth):
+        while await self.cut_in(verb, cut, nth, refuses=refuses):
             nth += 1
         assert nth > 1
 
-    async def cut_in(self, verb: Verb, cut: Cut, nth: int, *, then: int = 0) -> bool:
-        """Do the verb with a cut in that exchange, and one so many later; tell whether it has so many."""
+    async def cut_in(
+        self, verb: Verb, cut: Cut, nth: int, *, then: int = 0, refuses: int = 0
+    ) -> bool:
+        """Do the verb with a cut in that exchange, and one so many later; tell whether it has so many.
+
+        So many connections as `refuses` says are refused behind the cut.
+        """
         given = await verb.prepare(
             self.world
         )  # without a cut: then its statements are known to the connection
         await verb.judge(self.world, given, await self._done(verb, given))
         given = await verb.prepare(self.world)
         await self.settled(verb.line)
-        self.proxy.watch(f"relayd/{verb.line}", cut, nth, then=then)
+        self.proxy.watch(f"relayd/{verb.line}", cut, nth, then=then, refuses=refuses)
         done = asyncio.ensure_future(self._done(verb, given))
         if cut is Cut.STALLED:
             held = asyncio.ensure_future(self.proxy.is_held.wait())
@@ -129,6 +134,12 @@ async def test_a_verb_that_is_cut_tells_the_truth(
     await place.cut_in_each(VERBS[name], cut)
 
 
+@pytest.mark.parametrize("name", [name for name in VERBS if name.startswith("settle, ")])
+async def test_a_verb_that_is_cut_before_an_outage_tells_the_truth(place: Place, name: str) -> None:
+    """Who is told that the store is away does it once more, and hears of all that was done."""
+    await place.cut_in_each(VERBS[name], Cut.BEFORE, refuses=1)
+
+
 @pytest.mark.parametrize("name", ["enqueue, leased at once", "settle, relayed"])
 async def test_a_look_that_is_cut_as_well_is_repeated(place: Place, name: str) -> None:
     """Their first exchange is the commit."""
@@ -138,7 +149,7 @@ async def test_a_look_that_is_cut_as_well_is_repeated(place: Place, name: str) -
     assert then > 5
 
 
-@pytest.mark.parametrize("name", ["enqueue", "claim", "settle, relayed", "bounce"])
+@pytest.mark.parametrize("name", ["enqueue", "claim", "bounce"])
 async def test_without_a_look_at_what_happened_it_does_not(place: Place, name: str) -> None:
     """The control."""
     with nobody_looks(), pytest.raises(AssertionError):

@@ -9,9 +9,11 @@ import pytest
 
 from relayd.errors import CommitUnknown, StoreUnavailable
 from relayd.mail.envelope import NewMessage
+from relayd.mail.operator import Action
 from relayd.mail.outcome import Held, NoAttempt, NotTried, Outcome, Rerouted
 from relayd.ports.queue import Settlement, Work
-from relayd.store.postgres import claims, content, destinations, unknown
+from relayd.ports.view import Query
+from relayd.store.postgres import claims, content, destinations, leases, unknown
 from relayd.store.postgres.arrivals import Arrival, Arrivals
 from relayd.store.postgres.line import Session
 from relayd.store.postgres.moment import Moment
@@ -134,11 +136,30 @@ async def test_a_bounce_with_its_report_is_told_once_it_is_found(two: Two) -> No
     assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 2
 
 
+@pytest.mark.parametrize("is_lost", [True, False])
+async def test_who_settles_once_more_hears_of_all_that_was_written(
+    two: Two,
+    is_lost: bool,  # noqa: FBT001 -- the lease, meanwhile
+) -> None:
+    """The first time nobody knew, for longer than it is asked for; of its report there is still one."""
+    message, report = mail("a@x.test", "b@x.test"), a_message("sender@x.test", at=START)
+    work = await leased(two, message)
+    relayed, bounced = settlements_of(work)[:1], settlements_of(work, a_bounce())[1:]
+    for _ in range(2):
+        results = Results(work.lease, [*relayed, *bounced], [report])
+        assert await write(two, results) == results.settlements
+        if is_lost:
+            await two.line.submit(lambda db: leases.abandon(db, work.lease.slot, now=NOW.now))
+    assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 2
+    assert len(two.box.later_history(message)) == 2
+
+
 async def test_what_somebody_else_bounced_is_not_ours(two: Two) -> None:
     message, report = mail(), a_message("sender@x.test", reverse_path="", at=START)
     work = await leased(two, message)
     results = Results(work.lease, settlements_of(work, a_bounce()), [report])
-    await write(two, Results(work.lease, results.settlements, ()))
+    query = Query(message_id=message.id)
+    await two.box.store.act(query, Action.BOUNCE, by="ann", reason="")
     await two.third.submit(lambda db: settling().happened(db, [results]))
     assert await write(two, results) == []
     assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 1

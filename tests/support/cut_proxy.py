@@ -45,6 +45,8 @@ class CutProxy:
     _cut: Cut | None = None
     _nth: int = 0
     _then: int = 0
+    _refuses: int = 0
+    _to_refuse: int = 0  # connections, now
     exchanges: int = 0  # of the line that is watched, since it is
     goes_on: asyncio.Event = field(default_factory=asyncio.Event)
     is_held: asyncio.Event = field(default_factory=asyncio.Event)
@@ -53,12 +55,16 @@ class CutProxy:
     def has_cut(self) -> bool:
         return self._cut is None
 
-    def watch(self, name: str, cut: Cut | None = None, nth: int = 0, *, then: int = 0) -> None:
+    def watch(
+        self, name: str, cut: Cut | None = None, nth: int = 0, *, then: int = 0, refuses: int = 0
+    ) -> None:
         """Count the exchanges of connections of that name from now on, and cut in the one of that number, from 1.
 
-        With `then` it is cut once more, so many exchanges later.
+        With `then` it is cut once more, so many exchanges later. So many new connections as `refuses` says are
+        refused behind the first cut.
         """
         self._name, self._cut, self._nth, self._then, self.exchanges = name, cut, nth, then, 0
+        self._refuses, self._to_refuse = refuses, 0
         self.goes_on.clear()
         self.is_held.clear()
 
@@ -70,6 +76,7 @@ class CutProxy:
         if self.exchanges != self._nth:
             return None
         cut = self._cut
+        self._to_refuse, self._refuses = self._to_refuse + self._refuses, 0
         if self._then:
             self._nth, self._then = self._nth + self._then, 0
         else:
@@ -77,6 +84,10 @@ class CutProxy:
         return cut
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._to_refuse:
+            self._to_refuse -= 1
+            writer.close()
+            return
         server = await asyncio.open_unix_connection(str(self._server / _SOCKET))
         connection = _Connection(self, reader, writer, *server)
         task = asyncio.ensure_future(connection.run())

@@ -215,6 +215,36 @@ def _settle(outcome: Outcome | NoAttempt, *, reports: bool = False) -> Verb:
     return Verb("settle", prepare, do, judge)
 
 
+def _settle_two(*outcomes: Outcome) -> Verb:
+    """Two recipients of one message, by one result."""
+
+    async def prepare(world: World) -> Any:
+        message = mail("a@x.test", "b@x.test")
+        [work] = await world.box.put(message, worker=world.worker, leased=True)
+        ends = [
+            replace(settlements_of(work, outcome)[number], attempt=1)
+            for number, outcome in enumerate(outcomes)
+        ]
+        return message, work, ends
+
+    async def do(world: World, given: Any) -> Any:
+        _, work, ends = given
+        return await world.store.settle(work.lease, ends)
+
+    async def judge(world: World, given: Any, result: Any) -> None:
+        message, _, ends = given
+        if not is_told(result):
+            result = await do(world, given)
+        assert result == ends, "all of it is told"
+        kinds = [each.kind for each in world.box.later_history(message)]
+        assert sorted(kinds) == sorted(one.events[0].kind for one in ends)
+        assert not any(row.leased for row in world.rows(message))
+        has_content = await world.store.content(message.id) is not None
+        assert has_content is any(row.status is Status.DEFERRED for row in world.rows(message))
+
+    return Verb("settle", prepare, do, judge)
+
+
 async def _extend(world: World, given: Any) -> Any:
     return await world.store.extend([given[1].lease], worker=world.worker, lease_for=2 * LEASE)
 
@@ -406,6 +436,8 @@ VERBS: Mapping[str, Verb] = {
     "settle, held": _settle(Held()),
     "settle, not tried": _settle(NotTried(reason="closing")),
     "settle, rerouted": _settle(Rerouted(destination="other.test", chosen_by="")),
+    "settle, both relayed": _settle_two(Relayed(), Relayed()),
+    "settle, relayed and deferred": _settle_two(Relayed(), a_deferral(START + timedelta(days=1))),
     "extend": Verb("renew", _leased, _extend, _judge_extend),
     "release": Verb("lease", _leased, _release, _judge_release),
     "hold": _act(Action.HOLD),

@@ -12,8 +12,6 @@ from relayd.errors import LeaseLost
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import (
-    Bounced,
-    Deferred,
     RecipientState,
     Relayed,
     Sent,
@@ -27,13 +25,8 @@ from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms, without_nul
 
-Who = tuple[int, int]  # a message, and the number of a recipient
+Who = tuple[MessageId, int]  # a message, and the number of a recipient
 
-_SETTLED = (
-    "SELECT s.message_id, s.number FROM unnest($1::bigint[], $2::int[], $3::text[], $4::int[])"
-    " AS s (message_id, number, state, attempt) JOIN recipient r ON r.message_id = s.message_id"
-    " AND r.number = s.number AND r.state = s.state AND r.attempts = coalesce(s.attempt, r.attempts)"
-)
 _REPORTED = "SELECT id FROM message WHERE id = ANY($1::bigint[])"
 _ACCEPTED = (
     "WITH s AS (SELECT * FROM unnest($1::bigint[], $2::int[], $3::bigint[], $4::bigint[], $5::int[], $6::text[], $7::int[],"
@@ -147,15 +140,20 @@ class Settling:
         self, db: Session, results: Results, accepted: AbstractSet[Who]
     ) -> Sequence[Settlement] | Exception:
         at, left = self._moment(), _left(results, accepted)
-        written = results.written | accepted
+        written, lost = results.written | accepted, None
         if left or not results.settlements:
             try:
                 rest = await outcomes.settle_all(db, results.lease, left, at=at, keeps=self._keeps)
             except LeaseLost as exc:
-                if not written:
-                    return exc
+                lost = exc
             else:
                 written |= {_who(one) for one in rest}
+        if passed_over := [one for one in left if _who(one) not in written]:
+            before = await self._written_before(db, results, passed_over)
+            await content.drop(db, (message_id for message_id, _ in before))
+            written |= before
+        if lost is not None and not written:
+            return lost
         for report in results.reports if written else ():
             if report.id not in results.reported:
                 await messages.insert(db, report, {}, at=at, is_returned=True)
@@ -164,39 +162,35 @@ class Settling:
     async def happened(
         self, db: Session, results: Sequence[Results]
     ) -> Sequence[Sequence[Settlement] | Exception] | None:
-        """Find out, after a connection was lost, what is finished, and which reports are written.
+        """Find out, after a connection was lost, what is written, and which reports are.
 
-        So is what has its event in the history. All else may be written again, since its guards see what was. But what
-        goes back uncounted and without an event may be leased again by now, as the same attempt: if it did not go back,
-        the release of the lease does that.
+        All else may be written again, since its guards see what was. But what goes back uncounted and without an event
+        may be leased again by now, as the same attempt: if it did not go back, the release of the lease does that.
         """
         for each in results:
-            ids = [report.id for report in each.reports]
-            each.reported.update(found for (found,) in await db.fetch(_REPORTED, ids))
-            finished: tuple[type, ...] = (Relayed, Sent)
-            if each.reported or not ids:  # else a bounce is not ours
-                finished = (*finished, Bounced)
-            rows = [
-                (*_who(one), state_after(one.outcome).value, one.attempt)
-                for one in each.settlements
-                if isinstance(one.outcome, finished)
-            ]
-            found = await db.fetch(_SETTLED, *messages.columns(rows, 4))
-            each.written.update((message_id, number) for message_id, number in found)
-            each.to_drop.update(MessageId(message_id) for message_id, _ in found)
-            waiting = [one for one in each.settlements if _waits(one)]
-            told = [one for one in waiting if one.events]
-            seen = await events.recorded(db, [one.events[0] for one in told])
-            each.written.update(_who(told[n]) for n in seen)
+            found = await self._written_before(db, each, each.settlements)
+            each.written.update(found)
+            each.to_drop.update(message_id for message_id, _ in found)
             each.given_up.update(
-                _who(one) for one in waiting if not may_repeat(one.outcome) and not one.events
+                _who(one)
+                for one in each.settlements
+                if not may_repeat(one.outcome) and not one.events
             )
         return None
 
+    async def _written_before(
+        self, db: Session, results: Results, settlements: Sequence[Settlement]
+    ) -> AbstractSet[Who]:
+        """Return which are written already, and note their reports: those that have their events in the history.
 
-def _waits(one: Settlement) -> bool:
-    """Tell whether the recipient goes on to wait."""
-    return isinstance(one.outcome, Deferred) or not may_repeat(one.outcome)
+        Who was told that the store is away, or that nobody knows, settles once more, and has to hear of all of it.
+        """
+        told = [one for one in settlements if one.events]
+        found = await events.recorded(db, [one.events[0] for one in told])
+        if found:
+            ids = [report.id for report in results.reports]
+            results.reported.update(known for (known,) in await db.fetch(_REPORTED, ids))
+        return {_who(told[n]) for n in found}
 
 
 def _who(one: Settlement) -> Who:
