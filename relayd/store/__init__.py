@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from relayd.errors import NotAFile, StoreUnavailable
 from relayd.ports.view import QueueView
-from relayd.store.url import is_file, name_of, queue_file
+from relayd.store.url import is_file, lock_file, name_of, queue_file
 
 if TYPE_CHECKING:  # a command that only asks pays for none of these
     from collections.abc import Coroutine
@@ -150,34 +150,34 @@ def migrate(url: str) -> "Migrated":
     return checkup.migrate(url)
 
 
-def copy(source: str, target: str, tell: "Tell", *, is_locked: Callable[[str], bool]) -> "Copied":
+def copy(source: str, target: str, tell: "Tell", *, mark_of: Callable[[str], str]) -> "Copied":
     """Copy the queue at one URL to another, which takes its place, for who has the locks of those that are files.
 
-    `tell` is told what is done. `is_locked` says of a server if no relayd of this machine serves it. Raises CopyFailed,
-    StoreError.
+    `tell` is told what is done. `mark_of` gives of a server the mark of the relayd that is known to be stopped
+    (`relayd.worker.installation`); empty: none is. Raises CopyFailed, StoreError.
     """
     from relayd.store.copying.opening import opened  # noqa: PLC0415 -- only for this
     from relayd.store.copying.run import copy as run  # noqa: PLC0415 -- as above
 
     async def work() -> "Copied":
         async with (
-            opened(source, is_locked) as one,
-            opened(target, is_locked, is_new=True) as other,
+            opened(source, mark_of) as one,
+            opened(target, mark_of, is_new=True) as other,
         ):
             return await run(one, other, tell)
 
     return _run(work())
 
 
-def undo_copy(source: str, target: str, *, is_locked: Callable[[str], bool]) -> None:
+def undo_copy(source: str, target: str, *, mark_of: Callable[[str], str]) -> None:
     """Let a queue that was copied be served again, and not its copy. Raises CopyFailed, StoreError."""
     from relayd.store.copying.opening import opened  # noqa: PLC0415 -- only for this
     from relayd.store.copying.run import undo  # noqa: PLC0415 -- as above
     from relayd.store.url import shown  # noqa: PLC0415 -- as above
 
     async def work() -> None:
-        async with opened(source, is_locked) as one:
-            await undo(one, shown(target), lambda: opened(target, is_locked))
+        async with opened(source, mark_of) as one:
+            await undo(one, shown(target), lambda: opened(target, mark_of))
 
     _run(work())
 
@@ -234,11 +234,11 @@ def compact(url: str, older_than: "datetime", progress: "Progress") -> "Compacte
     return compacting.copy_smaller(file_for("store compact", url), older_than, progress)
 
 
-def owner_of(url: str) -> "Owner":
-    """Return whose the queue is, or would be."""
+def owner_of(url: str, folder: str = "") -> "Owner":
+    """Return whose the queue is, or would be; of one on a server its lock, as `relayd.store.url.lock_file` has it."""
     from relayd.store.sqlite.replacing import owner_of as owner  # noqa: PLC0415 -- as above
 
-    return owner(str(queue_file(url)))
+    return owner(str(queue_file(url) if is_file(url) else lock_file(url, folder)))
 
 
 @contextmanager

@@ -20,6 +20,14 @@ def mark_of(folder: Path, boot: str) -> str:
         return boot
 
 
+def kept_in(folder: Path) -> str:
+    """Return the mark of a folder; empty: it has none that can be read."""
+    try:
+        return _read(folder / _FILE)
+    except OSError:
+        return ""
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii", errors="replace").strip()

@@ -20,6 +20,7 @@ from relayd.store.copying.opening import opened
 from relayd.store.copying.run import Copied, copy, undo
 from relayd.store.copying.side import Side
 from relayd.store.copying.tables import LEFT_OUT, TABLES
+from relayd.store.postgres import nodes
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
 from relayd.store.url import shown
@@ -65,8 +66,8 @@ async def full(folder: Path) -> str:
 @asynccontextmanager
 async def between(source: str, target: str) -> AsyncIterator[tuple[Side, Side]]:
     async with (
-        opened(source, lambda _: False) as one,
-        opened(target, lambda _: False, is_new=True) as other,
+        opened(source, lambda _: "") as one,
+        opened(target, lambda _: "", is_new=True) as other,
     ):
         yield one, other
 
@@ -77,8 +78,8 @@ async def copied(source: str, target: str) -> Copied:
 
 
 async def undone(source: str, target: str) -> None:
-    async with opened(source, lambda _: False) as one:
-        await undo(one, shown(target), lambda: opened(target, lambda _: False))
+    async with opened(source, lambda _: "") as one:
+        await undo(one, shown(target), lambda: opened(target, lambda _: ""))
 
 
 async def cut_short(source: str, target: str, pieces: int) -> None:
@@ -301,6 +302,27 @@ async def test_a_source_with_a_living_worker_is_refused(
         await copied(server, f"sqlite:{tmp_path}/b.db")
     postgres.server().run("UPDATE worker SET seen_at = seen_at - 60001")
     await copied(server, f"sqlite:{tmp_path}/b.db")
+
+
+@pytest.mark.parametrize(("mark", "is_refused"), [("here", False), ("beside", True)])
+async def test_only_the_relayd_whose_lock_we_have_is_known_to_be_dead(
+    tmp_path: Path, full: str, server: str, mark: str, *, is_refused: bool
+) -> None:
+    """Others may have the id of this machine: in a container, or from another folder of state."""
+    await copied(full, server)
+    postgres.server().run(
+        "INSERT INTO worker VALUES (1, 'node1', 'b', 'w', extract(epoch FROM now()) * 1000);"
+        f"INSERT INTO node VALUES ('node1', 'b', '{nodes.machine()} {mark}', '', 1, 1, '', 0)"
+    )
+    async with (
+        opened(server, lambda _: "here") as one,
+        opened(f"sqlite:{tmp_path}/b.db", lambda _: "", is_new=True) as other,
+    ):
+        if is_refused:
+            with pytest.raises(CopyFailed, match="is served by node1"):
+                await copy(one, other, lambda *_: None)
+        else:
+            await copy(one, other, lambda *_: None)
 
 
 async def test_a_worker_that_slept_changes_nothing(tmp_path: Path, full: str, server: str) -> None:

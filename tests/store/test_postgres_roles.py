@@ -119,7 +119,7 @@ def test_a_queue_is_copied_there_and_back(
 
 def copied(source: str, target: str) -> int:
     """Copy a queue; return how many messages there were."""
-    return copy(source, target, lambda *_: None, is_locked=lambda _: False).rows["message"]
+    return copy(source, target, lambda *_: None, mark_of=lambda _: "").rows["message"]
 
 
 def questions_work(world: World, url: str) -> None:

@@ -12,8 +12,8 @@ from relayd.store.copying.run import copy
 
 async def _run(source: str, target: str, at_once: int) -> None:
     async with (
-        opened(source, lambda _: False) as one,
-        opened(target, lambda _: False, is_new=True) as other,
+        opened(source, lambda _: "") as one,
+        opened(target, lambda _: "", is_new=True) as other,
     ):
         await copy(one, other, lambda what, *_: print(what, flush=True), at_once=at_once)
 

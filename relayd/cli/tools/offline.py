@@ -39,22 +39,34 @@ def a_stopped_file(url: str) -> Iterator[None]:
     from relayd.file_access import name_of  # noqa: PLC0415
     from relayd.store import owner_of  # noqa: PLC0415
     from relayd.store.url import queue_file  # noqa: PLC0415
-    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
 
     queue, owner = queue_file(url), owner_of(url)
     if os.geteuid() not in {0, owner.uid}:
         users = " or as ".join(dict.fromkeys(("root", name_of(owner.uid))))
         raise StoreForbidden(f"you may not change {queue}: run this as {users}")
-    made = [
-        each for each in (queue.parent, queue.with_name(f"{queue.name}.lock")) if not each.exists()
-    ]
+    with a_stopped_daemon(url):
+        yield
+
+
+@contextmanager
+def a_stopped_daemon(url: str, folder: str = "") -> Iterator[None]:
+    """Keep the daemon of this machine from serving a queue until the end. Raises Serving, StartError.
+
+    `folder`: `relayd.store.url.lock_file`.
+    """
+    from relayd.store import owner_of  # noqa: PLC0415
+    from relayd.store.url import lock_file  # noqa: PLC0415
+    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
+
+    path, owner = lock_file(url, folder), owner_of(url, folder)
+    made = [each for each in (path.parent, path) if not each.exists()]
     try:
-        lock = QueueLock(url)
+        lock = QueueLock(url, folder)
     except QueueInUse as error:
         raise Serving(f"{error}; stop it first: systemctl stop relayd") from error
     try:
-        for path in made:
-            owner.take(path)
+        for each in made:
+            owner.take(each)
         yield
     finally:
         lock.close()

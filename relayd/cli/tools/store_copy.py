@@ -1,8 +1,9 @@
 """`relayd store copy`: a queue with its history goes from one store to another."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -11,8 +12,8 @@ from relayd.answers.sizes import megabytes
 from relayd.cli.context import json_option, load_settings, settings_option
 from relayd.cli.output import paint, show_json
 from relayd.cli.progress import Progress, progress
-from relayd.cli.tools.offline import Serving, a_stopped_file
-from relayd.errors import CopyFailed, QueueInUse
+from relayd.cli.tools.offline import a_stopped_daemon, a_stopped_file
+from relayd.errors import CopyFailed
 
 if TYPE_CHECKING:
     from relayd.settings import Settings
@@ -48,15 +49,17 @@ def copy(*, source: str, target: str, undo: bool, as_json: bool) -> None:
     source, target = _url(source, settings), _url(target, settings)
     if is_missing(source):
         raise CopyFailed(f"there is no queue at {name_of(source)}")
-    with _stopped(settings, source, target) as locked:
+    with _stopped(settings, source, target) as stopped:
         if undo:
-            undo_copy(source, target, is_locked=locked.__contains__)
+            undo_copy(source, target, mark_of=lambda url: stopped.get(url, ""))
             _say_undone(source, target, as_json=as_json)
             return
         began = time.monotonic()
         try:
             with progress() as line:
-                done = copy_store(source, target, _teller(line), is_locked=locked.__contains__)
+                done = copy_store(
+                    source, target, _teller(line), mark_of=lambda url: stopped.get(url, "")
+                )
         except KeyboardInterrupt:
             click.echo(
                 "relayd: stopped; the same command goes on, and with --undo it gives the copy up",
@@ -82,28 +85,23 @@ def _url(written: str, settings: "Settings") -> str:
 
 
 @contextmanager
-def _stopped(settings: "Settings", *urls: str) -> Iterator[set[str]]:
-    """Keep the daemons of this machine from serving; return which of the stores that is known of.
+def _stopped(settings: "Settings", *urls: str) -> Iterator[Mapping[str, str]]:
+    """Keep the daemons of this machine from serving; return the marks of those that have a queue on a server.
 
     Raises Serving, StartError, StoreForbidden.
     """
     from relayd.store.url import is_file  # noqa: PLC0415
-    from relayd.supervisor.lock import QueueLock  # noqa: PLC0415
+    from relayd.worker.installation import kept_in  # noqa: PLC0415
 
     with ExitStack() as held:
-        locked = set()
+        marks = {}
         for url in dict.fromkeys(urls):
             if is_file(url):
                 held.enter_context(a_stopped_file(url))
             elif url == settings.store.url:
-                try:
-                    held.callback(QueueLock(url, settings.store.folder).close)
-                except QueueInUse as error:
-                    raise Serving(f"{error}; stop it first: systemctl stop relayd") from error
-            else:
-                continue
-            locked.add(url)
-        yield locked
+                held.enter_context(a_stopped_daemon(url, settings.store.folder))
+                marks[url] = kept_in(Path(settings.store.folder))
+        yield marks
 
 
 def _teller(line: Progress) -> "Tell":

@@ -10,9 +10,12 @@ from relayd.store.url import is_file, is_missing, queue_file
 
 @asynccontextmanager
 async def opened(
-    url: str, is_locked: Callable[[str], bool], *, is_new: bool = False
+    url: str, mark_of: Callable[[str], str], *, is_new: bool = False
 ) -> AsyncIterator[Side]:
-    """Open a store, and bring its schema up to date; only one that `is_new` is made. Raises CopyFailed, StoreError."""
+    """Open a store, and bring its schema up to date; only one that `is_new` is made. Raises CopyFailed, StoreError.
+
+    `mark_of`: `relayd.store.copy`.
+    """
     if is_file(url):
         if is_missing(url) and not is_new:
             raise CopyFailed(f"there is no queue at {queue_file(url)}")
@@ -26,7 +29,7 @@ async def opened(
     else:
         from relayd.store.copying.postgres_side import PostgresSide  # noqa: PLC0415 -- as above
 
-        server = PostgresSide(url, has_lock=is_locked(url))
+        server = PostgresSide(url, stopped=mark_of(url))
         try:
             await server.bring_up()
             yield server

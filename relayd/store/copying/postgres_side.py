@@ -78,10 +78,10 @@ _ANALYZE = f"ANALYZE {', '.join([*(table.name for table in TABLES), QUEUE])}"
 class PostgresSide:
     """`relayd.store.copying.side.Side` on a database."""
 
-    def __init__(self, url: str, *, has_lock: bool) -> None:
-        """`has_lock`: no relayd of this machine serves the database."""
+    def __init__(self, url: str, *, stopped: str) -> None:
+        """`stopped`: the mark of the relayd of this machine that is known to be; empty: none is."""
         self.url, self.shown = url, shown(url)
-        self._has_lock = has_lock
+        self._stopped = nodes.written(stopped) if stopped else None
         self._reads = Line(url, "relayd/copy", {**READS, "enable_seqscan": "off"})
         self._writes = Line(url, "relayd/copy", WRITES, greet=Startup().check)
 
@@ -231,7 +231,7 @@ class PostgresSide:
         """Raise CopyFailed while a worker may be alive; none registers until this transaction ends."""
         await db.execute("LOCK TABLE worker IN SHARE ROW EXCLUSIVE MODE")
         for node, machine, ago in await db.fetch(_ALIVE):
-            if not (self._has_lock and nodes.is_here(machine)):
+            if self._stopped is None or machine != self._stopped:
                 raise CopyFailed(
                     f"{self.shown} is served by {node}, seen {max(ago, 0)} s ago: stop relayd on all its machines,"
                     " and try again a minute later"

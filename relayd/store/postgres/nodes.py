@@ -55,17 +55,16 @@ def machine() -> str:
         return ""
 
 
-def is_here(written: str) -> bool:
-    """Tell whether that is of this machine, as a row of `node` has it."""
-    here = machine()
-    return here != "" and written.partition(" ")[0] == here
+def written(mark: str) -> str:
+    """Return a relayd of this machine as a row of `node` has it; `mark` is that of its folder of state."""
+    return f"{machine()} {mark}".rstrip()
 
 
-def _what(written: str) -> str:
+def _what(row: str) -> str:
     """Return what has the name, for people."""
-    if is_here(written):
+    name = row.partition(" ")[0]
+    if name and name == machine():
         return "relayd on this machine"
-    name = written.partition(" ")[0]
     return f"machine ({name})" if name else "machine"
 
 
@@ -74,7 +73,7 @@ async def enter(db: Session, worker: WorkerIdentity, *, cluster: Cluster, at: Mo
 
     That one is gone when nobody has seen it for the time of a lease.
     """
-    here = f"{machine()} {cluster.mark}".rstrip()
+    here = written(cluster.mark)
     for other, ago in await db.fetch(_TAKEN, at.lease_at, worker.node, here, worker.boot):
         if ago < ALIVE_FOR:
             raise StoreUnavailable(

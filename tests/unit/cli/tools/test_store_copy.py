@@ -8,6 +8,7 @@ import pytest
 from relayd.supervisor.lock import QueueLock
 from tests.support.builders import a_message
 from tests.support.cli_world import World, enqueue
+from tests.support.other_users import DAEMON, needs_root
 
 
 @pytest.fixture
@@ -77,6 +78,20 @@ def test_a_daemon_has_one_of_them(world: World, urls: tuple[str, str], which: in
     assert ran.status == os.EX_UNAVAILABLE
     assert "another relayd serves the queue" in ran.err
     assert "systemctl stop relayd" in ran.err
+
+
+@needs_root
+def test_the_lock_is_the_daemons(world: World, urls: tuple[str, str]) -> None:
+    """Also the one of a queue on a server, which nobody has taken yet: the daemon is to take it next."""
+    state = world.folder / "state"
+    state.mkdir()
+    os.chown(state, DAEMON.uid, -1)
+    database = f"postgresql://relayd@/relayd?host={world.folder}"
+    text = world.settings.read_text().replace(urls[0], database)
+    world.settings.write_text(text.replace("[control]", f'folder = "{state}"\n[control]'))
+    ran = world.run("store", "copy", urls[0], database)
+    assert ran.status == os.EX_TEMPFAIL, ran.err
+    assert {each.stat().st_uid for each in state.iterdir()} == {DAEMON.uid}
 
 
 def test_another_user(world: World, urls: tuple[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
