@@ -1,5 +1,6 @@
 """A queue with its history goes from one engine to another, whole, once, and wherever the process dies."""
 
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -20,6 +21,7 @@ from relayd.store.copying.opening import opened
 from relayd.store.copying.run import Copied, copy, undo
 from relayd.store.copying.side import Side
 from relayd.store.copying.tables import LEFT_OUT, TABLES
+from relayd.store.moved import DONE
 from relayd.store.postgres import nodes
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
@@ -27,7 +29,8 @@ from relayd.store.url import shown
 from tests.support import postgres
 from tests.support.builders import a_message, settlements_of
 from tests.support.clock import FakeClock
-from tests.support.copying import answers, fill_all
+from tests.support.copying import LARGE, answers, fill_all
+from tests.support.other_users import DAEMON, needs_root
 from tests.support.people import ROOT
 from tests.support.postgres import needs_postgres
 from tests.support.stores import SLOTS, Box, open_postgres, open_sqlite
@@ -359,6 +362,92 @@ async def test_two_copies_at_a_time(full: str, server: str) -> None:
         await other.advance(mark, replace(mark, table="event"))
         with pytest.raises(CopyFailed, match="another process copies"):
             await other.advance(mark, replace(mark, table="kept"))
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_undone_while_another_process_copies(
+    tmp_path: Path, full: str, server: str, way: str
+) -> None:
+    """On another machine, which has no lock here: whoever comes second finds that, and never are both served."""
+    source, target = full, server
+    if way == "back":
+        await copied(source, target)
+        source, target = server, f"sqlite:{tmp_path}/queue.db"
+    await cut_short(source, target, 9)
+    async with between(source, target) as (one, other):
+        left, _ = await one.marks()
+        _, arrived = await other.marks()
+        assert left is not None
+        assert arrived is not None
+        await undone(source, target)
+        with pytest.raises(CopyFailed, match="another process"):
+            await one.leave(replace(left, state=DONE), left)
+        with pytest.raises(CopyFailed, match="another process"):
+            await other.complete(arrived)
+    await register(source)
+    with pytest.raises(StoreMoved):
+        await register(target)
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_copied_while_another_process_undoes(
+    tmp_path: Path, full: str, server: str, way: str
+) -> None:
+    source, target = full, server
+    if way == "back":
+        await copied(source, target)
+        source, target = server, f"sqlite:{tmp_path}/queue.db"
+    await cut_short(source, target, 9)
+    async with between(source, target) as (one, other):
+        left, _ = await one.marks()
+        _, arrived = await other.marks()
+        assert left is not None
+        assert arrived is not None
+        await copied(source, target)
+        with pytest.raises(CopyFailed, match="another process"):
+            await other.give_up(arrived)
+        with pytest.raises(CopyFailed, match="another process"):
+            await one.stay(left)
+    with pytest.raises(StoreMoved):
+        await register(source)
+    await register(target)
+
+
+async def test_a_copy_that_was_lost_is_made_again(full: str, server: str) -> None:
+    """Nobody serves it before it is complete."""
+    await copied(full, server)
+    postgres.empty()
+    with pytest.raises(CopyFailed, match="without --undo makes it again"):
+        await undone(full, server)
+    await cut_short(full, server, 9)
+    with pytest.raises(StoreMoved, match="is not complete"):
+        await register(server)
+    before = await told(full)
+    await copied(full, server)
+    same(before, await told(server))
+    await register(server)
+
+
+@needs_root
+async def test_a_copy_is_the_daemons_before_it_is_complete(
+    tmp_path: Path, full: str, server: str
+) -> None:
+    """Who ends there leaves files that the daemon can read."""
+    folder = tmp_path / "b"
+    folder.mkdir()
+    os.chown(folder, DAEMON.uid, -1)
+    await copied(full, server)
+    await cut_short(server, f"sqlite:{folder}/b.db", 60)
+    async with opened(f"sqlite:{folder}/b.db", lambda _: "") as other:
+        _, mark = await other.marks()
+        assert mark is not None
+        large = a_message("large@x.test")
+        await other.put_contents([(large.id, bytes(LARGE))], mark, replace(mark, after=()))
+        with pytest.raises(CopyFailed):
+            await other.complete(mark)
+    files = [*folder.rglob("*")]
+    assert f"{folder}/b.db.content" in {str(each.parent) for each in files}
+    assert {each.stat().st_uid for each in files} == {DAEMON.uid}
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,11 @@ _LAST_EVENT = (
     "SELECT greatest((SELECT max(number) FROM event), (SELECT max(event) FROM delivery),"
     " (SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = 'tallied'), 0)"
 )
+_FIRST_MARK = (
+    "INSERT INTO meta AS m (key, value) VALUES ($2, $1)"
+    " ON CONFLICT (key) DO UPDATE SET value = $1 WHERE m.value = $1"
+)
+_NEXT_MARK = "UPDATE meta SET value = $1 WHERE key = $2 AND value IN ($1, $3)"
 _LAST_WORKER = "last_worker"
 _IS_OWNER = "SELECT current_user, pg_has_role(relowner, 'USAGE') FROM pg_class WHERE oid = to_regclass('queue')"
 # By name: a role that is no superuser is warned of all that it may not look at, and a warning is no commit.
@@ -101,18 +106,20 @@ class PostgresSide:
 
         return await self._writes.submit(question)
 
-    async def leave(self, mark: Mark) -> None:
+    async def leave(self, mark: Mark, old: Mark | None) -> None:
         async def operation(db: Session) -> None:
             await self._expect_no_worker(db)
             await _shut(db)
-            await meta.write(db, LEAVING, mark.dump())
+            await self._change(db, LEAVING, old, mark)
 
         await self._writes.submit(operation)
 
-    async def stay(self) -> None:
+    async def stay(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
+            await db.execute("DELETE FROM meta WHERE key = $1 AND value = $2", LEAVING, mark.dump())
+            if await meta.value(db, LEAVING) is not None:
+                raise another_works_on(self.shown)
             await db.script(_OPEN)
-            await db.execute("DELETE FROM meta WHERE key = $1", LEAVING)
 
         await self._writes.submit(operation)
 
@@ -129,7 +136,7 @@ class PostgresSide:
                 [LEAVING, ARRIVING],
                 _LAST_WORKER,
             )
-            await meta.write(db, ARRIVING, mark.dump())
+            await self._change(db, ARRIVING, None, mark)
 
         await self._writes.submit(operation)
 
@@ -139,7 +146,7 @@ class PostgresSide:
             workers = await meta.number(db, _LAST_WORKER, 0)
             if mark.state == DONE and workers != mark.workers:
                 raise served_since(self.shown)
-            await meta.write(db, ARRIVING, replace(mark, state=GIVEN_UP).dump())
+            await self._change(db, ARRIVING, mark, replace(mark, state=GIVEN_UP))
 
         await self._writes.submit(operation)
 
@@ -218,8 +225,7 @@ class PostgresSide:
     async def complete(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
             workers = await meta.number(db, _LAST_WORKER, 0)
-            done = replace(mark, state=DONE, workers=workers)
-            await meta.write(db, ARRIVING, done.dump())
+            await self._change(db, ARRIVING, mark, replace(mark, state=DONE, workers=workers))
 
         await self._writes.submit(operation)
 
@@ -236,6 +242,15 @@ class PostgresSide:
                     f"{self.shown} is served by {node}, seen {max(ago, 0)} s ago: stop relayd on all its machines,"
                     " and try again a minute later"
                 )
+
+    async def _change(self, db: Session, key: str, old: Mark | None, new: Mark) -> None:
+        """Put one mark in the place of another, which may have happened already. Raises CopyFailed."""
+        if old is None:
+            changed = await db.execute(_FIRST_MARK, new.dump(), key)
+        else:
+            changed = await db.execute(_NEXT_MARK, new.dump(), key, old.dump())
+        if not changed:
+            raise another_works_on(self.shown)
 
     async def _put(
         self, add: Callable[[Session], Awaitable[None]] | None, old: Mark, new: Mark

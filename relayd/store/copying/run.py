@@ -11,11 +11,18 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
 from shlex import quote
 
-from relayd.errors import ContentLost, CopyFailed, StoreError, StoreFull, StoreUnavailable
+from relayd.errors import (
+    CommitUnknown,
+    ContentLost,
+    CopyFailed,
+    StoreError,
+    StoreFull,
+    StoreUnavailable,
+)
 from relayd.store.copying.compare import AT_ONCE, Sum, differences, sums
 from relayd.store.copying.side import Side, Tell
 from relayd.store.copying.tables import CONTENT, CONTENTS, RECIPIENT, TABLES, Table
-from relayd.store.moved import DONE, Mark
+from relayd.store.moved import DONE, UNDER_WAY, Mark
 
 _FINISHED = "all of them"  # in the place of a table: nothing is left to copy
 
@@ -36,10 +43,10 @@ async def copy(source: Side, target: Side, tell: Tell, *, at_once: int = AT_ONCE
 
     `at_once` rows are written in one piece. Raises CopyFailed, StoreError.
     """
-    mark = await _begin(source, target)
+    left, mark = await _begin(source, target)
     try:
-        return await _go_on(source, target, mark, tell, at_once)
-    except (ContentLost, StoreFull, StoreUnavailable) as error:
+        return await _go_on(source, target, left, mark, tell, at_once)
+    except (CommitUnknown, ContentLost, StoreFull, StoreUnavailable) as error:
         raise CopyFailed(
             f"{error}; what is copied stays: the same command goes on, and with --undo it gives the copy up"
         ) from error
@@ -64,18 +71,21 @@ async def undo(
         with suppress(StoreError):
             async with target() as side:
                 await _give_up(side, left)
-    await source.stay()
+    await source.stay(left)
 
 
 async def _give_up(target: Side, left: Mark) -> None:
     _, arrived = await target.marks()
     if arrived is None or arrived.copy != left.copy:
-        raise CopyFailed(f"{target.shown} is not the copy of {left.source} that was made")
+        raise CopyFailed(
+            f"{target.shown} is not the copy of {left.source} that was made: if that is lost, the same command"
+            " without --undo makes it again"
+        )
     await target.give_up(arrived)
 
 
-async def _begin(source: Side, target: Side) -> Mark:
-    """Mark both; return the mark of the copy."""
+async def _begin(source: Side, target: Side) -> tuple[Mark, Mark]:
+    """Mark both; return the mark of the source, and that of the copy."""
     if source.shown == target.shown:
         raise CopyFailed(f"{source.shown} is both the source and the copy")
     left, at_home = await source.marks()
@@ -105,17 +115,27 @@ async def _begin(source: Side, target: Side) -> Mark:
         )
         await _mark_both(source, target, left)
     elif arrived is None:
+        left = await _leave(source, left, UNDER_WAY)  # a copy that was complete is lost
         await target.arrive(left)
-    return arrived or left
+    return left, arrived or left
+
+
+async def _leave(source: Side, left: Mark, state: str) -> Mark:
+    """Change the state of the mark of the source; return the new one."""
+    if left.state == state:
+        return left
+    new = replace(left, state=state)
+    await source.leave(new, left)
+    return new
 
 
 async def _mark_both(source: Side, target: Side, mark: Mark) -> None:
     """Mark the source, and then the target; the source no more if the target cannot be one."""
-    await source.leave(mark)
+    await source.leave(mark, None)
     try:
         await target.arrive(mark)
     except CopyFailed:
-        await source.stay()
+        await source.stay(mark)
         raise
 
 
@@ -123,21 +143,20 @@ def _state(mark: Mark | None) -> str:
     return "" if mark is None else mark.state
 
 
-async def _go_on(source: Side, target: Side, mark: Mark, tell: Tell, at_once: int) -> Copied:
+async def _go_on(
+    source: Side, target: Side, left: Mark, mark: Mark, tell: Tell, at_once: int
+) -> Copied:
     totals = {table.name: await source.count(table) for table in TABLES}
     mark = await _copy_rows(source, target, mark, totals, tell, at_once)
     here, there = await sums(source, tell, totals), await sums(target, tell, totals)
     if wrong := differences(here, there):
         await target.give_up(mark)
-        await source.stay()
+        await source.stay(left)
         raise CopyFailed(
             f"the copy is not the same: {'; '.join(wrong)}. {source.shown} may be served as before; delete the copy"
         )
     await target.prepare(await source.counters(), await source.last_event(), tell)
-    left, _ = await source.marks()
-    assert left is not None
-    if left.state != DONE:
-        await source.leave(replace(left, state=DONE))
+    await _leave(source, left, DONE)
     await target.complete(mark)
     return _copied(source, target, here)
 

@@ -21,7 +21,11 @@ CONTENTS = 64  # messages whose content is read in one piece
 
 
 class Side(Protocol):
-    """A store that is copied, or is to be the copy. Each verb is one transaction, and raises StoreError."""
+    """A store that is copied, or is to be the copy. Each verb is one transaction, and raises StoreError.
+
+    Who changes a mark names the one that is there. Raises CopyFailed where another process has changed it meanwhile,
+    which copies or undoes the same: on another machine, where the lock of this one says nothing.
+    """
 
     url: str  # as it was given
     shown: str  # the same for people
@@ -30,12 +34,12 @@ class Side(Protocol):
         """Return the marks of leaving and of arriving."""
         ...
 
-    async def leave(self, mark: Mark) -> None:
-        """Mark the store as copied: no relayd serves it from now on. Raises CopyFailed while one does."""
+    async def leave(self, mark: Mark, old: Mark | None) -> None:
+        """Mark the store as copied, in the place of `old`: no relayd serves it from now on. Raises CopyFailed while one does."""
         ...
 
-    async def stay(self) -> None:
-        """Take that mark off."""
+    async def stay(self, mark: Mark) -> None:
+        """Take that mark off, if one is there."""
         ...
 
     async def arrive(self, mark: Mark) -> None:
@@ -43,7 +47,10 @@ class Side(Protocol):
         ...
 
     async def give_up(self, mark: Mark) -> None:
-        """Mark the copy as one that nobody may serve. Raises CopyFailed if it has been served since it was complete."""
+        """Mark the copy that has `mark` as one that nobody may serve.
+
+        Raises CopyFailed if it has been served since it was complete.
+        """
         ...
 
     async def count(self, table: Table) -> int:
@@ -85,7 +92,7 @@ class Side(Protocol):
         ...
 
     async def complete(self, mark: Mark) -> None:
-        """Mark the copy as complete: from now on it may be served."""
+        """Mark the copy that has `mark` as complete: from now on it may be served."""
         ...
 
     async def close(self) -> None: ...
@@ -94,7 +101,7 @@ class Side(Protocol):
 def another_works_on(store: str) -> CopyFailed:
     """Say that what was copied is not what it was."""
     return CopyFailed(
-        f"another process copies into {store} at the same time: let one of them go on"
+        f"another process copies {store}, or undoes that, at the same time: let one of them go on"
     )
 
 

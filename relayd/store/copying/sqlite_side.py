@@ -68,13 +68,16 @@ class SqliteSide:
     async def marks(self) -> tuple[Mark | None, Mark | None]:
         return self._mark(LEAVING), self._mark(ARRIVING)
 
-    async def leave(self, mark: Mark) -> None:
+    async def leave(self, mark: Mark, old: Mark | None) -> None:
         with self._durably():
-            self._write_mark(LEAVING, mark)
+            self._change(LEAVING, old, mark)
 
-    async def stay(self) -> None:
+    async def stay(self, mark: Mark) -> None:
         with self._durably():
-            self._db.execute("DELETE FROM meta WHERE key = ?", (LEAVING,))
+            sql = "DELETE FROM meta WHERE key = ? AND value = ?"
+            self._db.execute(sql, (LEAVING, mark.dump()))
+            if self._mark(LEAVING) is not None:
+                raise another_works_on(self.shown)
 
     async def arrive(self, mark: Mark) -> None:
         with self._durably():
@@ -88,13 +91,13 @@ class SqliteSide:
             )
             self._db.execute("INSERT INTO meta VALUES ('tallied', 0)")
             self._db.execute("UPDATE site_revision SET last = 0")
-            self._write_mark(ARRIVING, mark)
+            self._change(ARRIVING, None, mark)
 
     async def give_up(self, mark: Mark) -> None:
         with self._durably():
             if mark.state == DONE and self._workers() != mark.workers:
                 raise served_since(self.shown)
-            self._write_mark(ARRIVING, replace(mark, state=GIVEN_UP))
+            self._change(ARRIVING, mark, replace(mark, state=GIVEN_UP))
 
     async def count(self, table: Table) -> int:
         return int(self._fetch(f"SELECT count(*) FROM {sqlite_rows.source(table)}")[0][0])  # noqa: S608 -- constants
@@ -126,11 +129,11 @@ class SqliteSide:
 
     async def advance(self, old: Mark, new: Mark) -> None:
         with self._writing():
-            self._next_mark(old, new)
+            self._change(ARRIVING, old, new)
 
     async def put(self, table: Table, rows: Sequence[Row], old: Mark, new: Mark) -> None:
         with self._writing():
-            self._next_mark(old, new)
+            self._change(ARRIVING, old, new)
             sqlite_rows.add(self._db, table, rows)
 
     async def put_contents(
@@ -140,7 +143,7 @@ class SqliteSide:
         if any(beside for _, _, beside in stored):
             self._files.sync()
         with self._writing():
-            self._next_mark(old, new)
+            self._change(ARRIVING, old, new)
             self._db.executemany(
                 "INSERT INTO content (message_id, body, beside) VALUES (?, ?, ?)", stored
             )
@@ -154,10 +157,10 @@ class SqliteSide:
         self._make_durable()
 
     async def complete(self, mark: Mark) -> None:
+        self._hand_over()  # who finds it complete hands over nothing
         with self._durably():
             self._db.execute(_NEXT_EVENT)
-            self._write_mark(ARRIVING, replace(mark, state=DONE, workers=self._workers()))
-        self._hand_over()
+            self._change(ARRIVING, mark, replace(mark, state=DONE, workers=self._workers()))
 
     async def close(self) -> None:
         with suppress(apsw.Error):  # what is in the log is read from there
@@ -184,12 +187,13 @@ class SqliteSide:
         found = self._fetch("SELECT value FROM meta WHERE key = ?", (key,))
         return read(found[0][0]) if found else None
 
-    def _write_mark(self, key: str, mark: Mark) -> None:
-        self._db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, mark.dump()))
-
-    def _next_mark(self, old: Mark, new: Mark) -> None:
-        sql = "UPDATE meta SET value = ? WHERE key = ? AND value = ?"
-        self._db.execute(sql, (new.dump(), ARRIVING, old.dump()))
+    def _change(self, key: str, old: Mark | None, new: Mark) -> None:
+        """Put one mark in the place of another. Raises CopyFailed."""
+        if old is None:
+            self._db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (key, new.dump()))
+        else:
+            sql = "UPDATE meta SET value = ? WHERE key = ? AND value = ?"
+            self._db.execute(sql, (new.dump(), key, old.dump()))
         if not self._db.changes():
             raise another_works_on(self.shown)
 
