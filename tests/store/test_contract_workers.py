@@ -28,6 +28,7 @@ from tests.support.workers import a_registration, registered
 Register = Callable[[WorkerIdentity], Awaitable[Registration]]
 
 MS = timedelta(milliseconds=1)
+pytestmark = pytest.mark.timeout(180)  # hundreds of workers, each registered at a server
 LIVES = 2000
 AS_MANY_AS_IDS_TELL_APART = 512
 

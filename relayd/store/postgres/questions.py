@@ -30,7 +30,7 @@ class Questions:
         self._is_known = False  # the schema is one that we read
 
     def ask(self, question: Operation[T]) -> T:
-        """Return the answer; the question sees one instant in each of its statements.
+        """Return the answer; each statement of the question sees one instant, unless it begins a transaction.
 
         Raises StoreUnavailable, SchemaMismatch, TookTooLong.
         """
@@ -55,7 +55,7 @@ class Questions:
         if not self._is_known:  # in a transaction of its own: a question may choose how it sees
             await self._line.submit(schema.expect)
             self._is_known = True
-        return await self._line.submit(question)
+        return await self._line.submit(question, is_one=True)
 
     def close(self) -> None:
         if self._loop.is_closed():

@@ -30,6 +30,7 @@ _TAKE = (
 # A role that only asks has no right to `meta`, which has a secret: it counts for itself, and knows no rates.
 _MAY_READ = "SELECT has_table_privilege('meta', 'SELECT')"
 _NOW = f"SELECT {SERVER_CLOCK}"
+_NOTED = f"SELECT {SERVER_CLOCK}, (SELECT value FROM meta WHERE key = $1)"
 _LEASED = (
     "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
     f" WHERE s.lease_ends_at > {SERVER_CLOCK} GROUP BY w.node"
@@ -58,7 +59,7 @@ class PostgresSamples:
                 return False
             return await db.value(_TAKE, _in_ms(lease_for)) is not None
 
-        return await self._line.submit(operation)
+        return await self._line.submit(operation, is_one=True)
 
     async def note_queue(
         self, counts: Counts, metrics: Sequence[Metric], *, next_in: timedelta
@@ -82,14 +83,13 @@ class PostgresSamples:
         key = f"work {self._node}"
 
         async def operation(db: Session) -> None:
-            now = int(await db.value(_NOW))
-            found = await db.value("SELECT value FROM meta WHERE key = $1", key)
+            [(now, found)] = await db.fetch(_NOTED, key)
             before = orjson.loads(found)["now"] if found else None
             if before is None or not 0 <= now - before["at"] < _in_ms(EVERY):
                 told = {"now": {"at": now, "numbers": numbers}, "before": before}
                 await meta.write(db, key, orjson.dumps(told))
 
-        await self._line.submit(operation)
+        await self._line.submit(operation, is_one=True)
 
 
 class PostgresSamplesView:

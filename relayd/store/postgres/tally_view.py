@@ -30,6 +30,7 @@ _BOUNCES_FIRST = f"sum({_ANY_BOUNCE}) DESC, {{folded}}"
 
 async def answer(db: Session, query: TallyQuery) -> TallyAnswer:
     """Answer a question, at the beginning of a transaction."""
+    await db.begin()
     await db.execute(_ONE_SNAPSHOT)
     rest, counted_until = await tallying.uncounted(db, _LIVE), None
     begins = await tallying.begins_at(db) if rest is None else rest.begins
