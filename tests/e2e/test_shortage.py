@@ -204,7 +204,7 @@ def test_the_supervisor_lives_and_starts_workers_when_it_can_again(
         with failing(daemon.process.pid, calls, error):
             daemon.kill_worker(worker)
             daemon.signal(signal.SIGHUP)
-            eventually(lambda: tries(daemon) >= 3, "it has tried again and again")
+            eventually(lambda: tries(daemon) >= 3, "it has tried again and again", within=40)
         daemon.send("a@d0.test")
         eventually(lambda: internet.host.messages, "the mail arrives")
         assert daemon.process.poll() is None

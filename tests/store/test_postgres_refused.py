@@ -166,7 +166,7 @@ ROWS: dict[str, tuple[str, str, str, str, str]] = {
         "ALTER TABLE node DROP COLUMN boot",
         "relayd",
         "",
-        r'column "boot" .* does not exist; has somebody changed the tables',
+        r'column "boot".* does not exist; has somebody changed the tables',
     ),
 }
 ONLY_A_WORKER = {"read-only", "somebody changed the tables"}  # others can ask there
