@@ -1,4 +1,4 @@
-"""Machines with clocks of their own on one PostgreSQL: waits are moved once, and only where the clock was set that they go by."""
+"""Machines with clocks of their own on one PostgreSQL: waits are moved once, and only where the clock was set that they go by (F-47)."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

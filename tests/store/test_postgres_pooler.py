@@ -1,4 +1,4 @@
-"""PgBouncer between relayd and its server: it is noticed before any mail is taken."""
+"""PgBouncer between relayd and its server: it is noticed before any mail is taken (F-50)."""
 
 import asyncio
 import shutil

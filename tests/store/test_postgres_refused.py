@@ -1,4 +1,4 @@
-"""What a worker, a migration and the doctor say of a server or a database that no mail is trusted to.
+"""What a worker, a migration and the doctor say of a server or a database that no mail is trusted to (F-42, F-49).
 
 Each is one line that says what to do, and comes before any mail is taken.
 """

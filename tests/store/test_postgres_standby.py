@@ -1,4 +1,4 @@
-"""A server with a standby: commits that wait for it, and what relayd makes of a failover (F-43, F-44)."""
+"""A server with a standby: commits that wait for it, and what relayd makes of a failover (F-43, F-44, F-45)."""
 
 import asyncio
 import socket

@@ -30,7 +30,7 @@ _TAKE = (
 # A role that only asks has no right to `meta`, which has a secret: it counts for itself, and knows no rates.
 _MAY_READ = "SELECT has_table_privilege('meta', 'SELECT')"
 _NOW = f"SELECT {SERVER_CLOCK}"
-_NOTED = f"SELECT {SERVER_CLOCK}, (SELECT value FROM meta WHERE key = $1)"
+_NOTED = f"SELECT {SERVER_CLOCK}, (SELECT value FROM meta WHERE key = $1)"  # noqa: S608 -- constants
 _LEASED = (
     "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
     f" WHERE s.lease_ends_at > {SERVER_CLOCK} GROUP BY w.node"
