@@ -1,5 +1,6 @@
 """A queue with its history goes from one engine to another, whole, once, and wherever the process dies."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from relayd.store.copying.side import Side
 from relayd.store.copying.tables import LEFT_OUT, TABLES
 from relayd.store.moved import DONE
 from relayd.store.postgres import nodes
+from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
 from relayd.store.url import shown
@@ -44,8 +46,8 @@ def server() -> Iterator[str]:
     """The URL of an empty database."""
     yield postgres.database()
     for table in ("queue", "slot"):
-        dropped = "DROP CONSTRAINT IF EXISTS went_to_another_store"
-        postgres.server().run(f"ALTER TABLE {table} {dropped}")
+        for name in ("went_to_another_store", "copy_is_not_complete"):
+            postgres.server().run(f"ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}")
     postgres.empty()
 
 
@@ -353,6 +355,45 @@ async def test_a_worker_that_slept_changes_nothing(tmp_path: Path, full: str, se
     await box.store.close()
 
 
+async def test_a_target_that_cannot_be_marked(full: str, server: str) -> None:
+    """Somebody reads it for long: the source may be served as if nothing had been."""
+    reader = Line(server, "reader", WRITES)
+    reads, goes_on = asyncio.Event(), asyncio.Event()
+
+    async def read(db: Session) -> None:
+        await db.fetch("SELECT 1 FROM queue LIMIT 1")
+        reads.set()
+        await goes_on.wait()
+
+    has_read = reader.submit(read)
+    await reads.wait()
+    with pytest.raises(StoreUnavailable, match="lock timeout"):
+        await copied(full, server)
+    await register(full)
+    goes_on.set()
+    await has_read
+    await reader.close()
+
+
+async def test_a_worker_that_slept_puts_nothing_into_a_copy(
+    tmp_path: Path, full: str, server: str
+) -> None:
+    """It served the database before that was to be the copy: if the copy fails, what it accepted is lost."""
+    box = open_postgres(tmp_path)
+    box.advance(24 * 3600)
+    worker = await registered(box.store, "sleeper")
+    await cut_short(full, server, 30)
+    with pytest.raises(StoreUnavailable, match="copy_is_not_complete"):
+        await box.put(a_message("new@x.test", at=box.clock.now()), worker=worker)
+    assert not await box.claim(worker)
+    before = await told(full)
+    await copied(full, server)
+    same(before, await told(server))
+    assert await box.claim(await registered(box.store, "again", boot="newer"))
+    box.view.close()
+    await box.store.close()
+
+
 async def test_two_copies_at_a_time(full: str, server: str) -> None:
     """The second one notices before it writes anything."""
     await cut_short(full, server, 3)
@@ -458,7 +499,7 @@ async def test_a_copy_that_is_not_the_same(full: str, server: str, change: str) 
 
     def tell(what: str, *_: object) -> None:
         if what == "comparing message":
-            postgres.server().run(change)
+            postgres.server().run(f"SET application_name = 'relayd/copy'; {change}")
 
     async with between(full, server) as (one, other):
         with pytest.raises(CopyFailed, match=r"is not the same: (event|recipient) has .*as before"):

@@ -8,8 +8,9 @@ from typing import Any
 from relayd.errors import CopyFailed
 from relayd.mail.content import Content
 from relayd.mail.ids import MessageId
-from relayd.store.copying import postgres_rows
+from relayd.store.copying import postgres_rows, postgres_shut
 from relayd.store.copying.postgres_rows import QUEUE
+from relayd.store.copying.postgres_shut import COMES, NAME, WENT
 from relayd.store.copying.side import (
     CONTENTS,
     Keyed,
@@ -52,15 +53,6 @@ _LAST = (
     "SELECT coalesce(last_value, 0) FROM pg_sequences WHERE schemaname = current_schema()"
     " AND format('%I.%I', schemaname, sequencename) = pg_get_serial_sequence($1, $2)"
 )
-_SHUT = "; ".join(
-    f"ALTER TABLE {name} ADD CONSTRAINT went_to_another_store CHECK (false) NOT VALID"
-    for name in ("queue", "slot")
-)
-_IS_SHUT = "SELECT 1 FROM pg_constraint WHERE conname = 'went_to_another_store' AND conrelid = to_regclass('queue')"
-_OPEN = "; ".join(
-    f"ALTER TABLE {name} DROP CONSTRAINT IF EXISTS went_to_another_store"
-    for name in ("queue", "slot")
-)
 _WEEKS = (
     "SELECT relname::text FROM pg_inherits JOIN pg_class ON pg_class.oid = inhrelid"
     " WHERE inhparent = to_regclass($1::text)"
@@ -87,8 +79,8 @@ class PostgresSide:
         """`stopped`: the mark of the relayd of this machine that is known to be; empty: none is."""
         self.url, self.shown = url, shown(url)
         self._stopped = nodes.written(stopped) if stopped else None
-        self._reads = Line(url, "relayd/copy", {**READS, "enable_seqscan": "off"})
-        self._writes = Line(url, "relayd/copy", WRITES, greet=Startup().check)
+        self._reads = Line(url, NAME, {**READS, "enable_seqscan": "off"})
+        self._writes = Line(url, NAME, WRITES, greet=Startup().check)
 
     async def bring_up(self) -> None:
         """Bring the schema up to date. Raises SchemaMismatch, CopyFailed for a role that does not own the tables."""
@@ -109,7 +101,7 @@ class PostgresSide:
     async def leave(self, mark: Mark, old: Mark | None) -> None:
         async def operation(db: Session) -> None:
             await self._expect_no_worker(db)
-            await _shut(db)
+            await postgres_shut.shut(db, WENT)
             await self._change(db, LEAVING, old, mark)
 
         await self._writes.submit(operation)
@@ -119,7 +111,7 @@ class PostgresSide:
             await db.execute("DELETE FROM meta WHERE key = $1 AND value = $2", LEAVING, mark.dump())
             if await meta.value(db, LEAVING) is not None:
                 raise another_works_on(self.shown)
-            await db.script(_OPEN)
+            await postgres_shut.open_again(db, WENT)
 
         await self._writes.submit(operation)
 
@@ -136,6 +128,7 @@ class PostgresSide:
                 [LEAVING, ARRIVING],
                 _LAST_WORKER,
             )
+            await postgres_shut.shut(db, COMES)
             await self._change(db, ARRIVING, None, mark)
 
         await self._writes.submit(operation)
@@ -225,6 +218,7 @@ class PostgresSide:
     async def complete(self, mark: Mark) -> None:
         async def operation(db: Session) -> None:
             workers = await meta.number(db, _LAST_WORKER, 0)
+            await postgres_shut.open_again(db, COMES)
             await self._change(db, ARRIVING, mark, replace(mark, state=DONE, workers=workers))
 
         await self._writes.submit(operation)
@@ -296,18 +290,6 @@ async def _begin_some(some: int, db: Session) -> int:
         f"DO $$ BEGIN FOR i IN 1..{some} LOOP PERFORM pg_current_xact_id(); COMMIT; END LOOP; END $$"
     )
     return await db.number()
-
-
-async def _shut(db: Session) -> None:
-    """Have the server refuse what workers write that are not alive, but may be: of a machine that slept.
-
-    Such a worker finds its leases lost, can take no other one, and queue nothing.
-    """
-    if await db.value(_IS_SHUT):
-        return  # a second time it would wait for who reads the tables
-    await db.execute("DELETE FROM worker")
-    await db.execute("UPDATE slot SET worker = NULL, epoch = epoch + 1 WHERE worker IS NOT NULL")
-    await db.script(_SHUT)
 
 
 async def _mark(db: Session, key: str) -> Mark | None:

@@ -130,11 +130,11 @@ async def _leave(source: Side, left: Mark, state: str) -> Mark:
 
 
 async def _mark_both(source: Side, target: Side, mark: Mark) -> None:
-    """Mark the source, and then the target; the source no more if the target cannot be one."""
+    """Mark the source, and then the target; the source no more if the target cannot be marked."""
     await source.leave(mark, None)
     try:
         await target.arrive(mark)
-    except CopyFailed:
+    except (CopyFailed, StoreFull, StoreUnavailable):
         await source.stay(mark)
         raise
 
