@@ -15,7 +15,7 @@ from relayd.store.postgres.line import Session, ask_once
 from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
 from tests.support.builders import a_message
-from tests.support.clock import FakeClock
+from tests.support.clock import START, FakeClock
 from tests.support.postgres import needs_postgres
 from tests.support.stores import LEASE
 
@@ -26,13 +26,16 @@ class Machine:
     """One of them, with one worker."""
 
     def __init__(self, name: str, clock: FakeClock, mark: str = "folder") -> None:
+        def leases_by() -> float:
+            return (clock.now() - START).total_seconds()
+
         self.name = name
         self.others: list[Others] = []
         self.store = PostgresStore.open(
             postgres.database(),
             clock=clock,
             slots={},
-            leases_by=clock.monotonic,
+            leases_by=leases_by,
             cluster=Cluster(
                 mark=mark, settings=f"settings of {name}", on_others=self.others.append
             ),
@@ -242,6 +245,34 @@ async def test_after_an_outage_of_all_nobody_takes_the_others_for_dead(
     await two.renew()
     assert await one.renew() == Others(1, 0, know_us=True)
     assert await two.renew() == Others(1, 1, know_us=True)
+
+
+async def test_a_clock_of_the_server_that_is_set_back_costs_nobody_its_part(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    """Machines joined while it was wrong: by the right one they were seen before they were counted."""
+    one, two = machine("one"), machine("two")
+    await begin_and_be_counted(one, two, clock)
+    clock.jump(timedelta(hours=-1))
+    for each in (one, two) * 3:
+        clock.advance(timedelta(seconds=10))
+        assert (await each.renew()).know_us
+    await one.begin("second")
+    assert one.others[-1] == Others(1, 0, know_us=True), "its place is known by the new clock"
+
+
+async def test_who_joins_when_the_clock_of_the_server_is_set_back_is_counted(
+    machine: Callable[[str], Machine], clock: FakeClock
+) -> None:
+    one, two = machine("one"), machine("two")
+    for each in (one, two):
+        await each.begin()
+    await two.renew()
+    clock.jump(timedelta(hours=-1))
+    for each in (one, two) * 3:
+        clock.advance(timedelta(seconds=5))
+        await each.renew()
+    assert two.others[-1] == Others(1, 1, know_us=True)
 
 
 async def test_two_machines_have_two_names(

@@ -37,6 +37,8 @@ def decide(
 
     `others` are those that are alive.
     """
+    if before is not None and before.since > now:  # the clock was set back
+        before = replace(before, since=now)
     waiting = [each for each in others if each.claim is Claim.WAITS]
     free = limit - (len(others) - len(waiting))
     if before is None or before.claim is Claim.WAITS:

@@ -63,7 +63,7 @@ class Members:
         if self._worker is None:
             return None
         await nodes.seen(db, self._worker, at=at)
-        since = seen.now if self._since is None else self._since
+        since = self._counted_since(seen)
         is_set = at.server_by is not None and seen.now > at.server_by
         may_be_gone = at.may_take_over and not is_set
         alive_at = seen.now if may_be_gone else min(seen.before, seen.now)
@@ -75,6 +75,17 @@ class Members:
         has_part = others.know_us and self._is_known
         await nodes.counted(db, self._worker, since=since if has_part else None)
         return Found(since, others)
+
+    def _counted_since(self, seen: Seen) -> int:
+        """Return since when the others that were seen count this one, by the clock as it is now.
+
+        After that was set back, all that are alive were seen before. They go on to count who had its part by then.
+        """
+        if self._since is None:
+            return seen.now
+        if seen.now >= max(seen.before, self._since):
+            return self._since
+        return min(self._since, seen.now - nodes.ALIVE_FOR if self._is_known else seen.now)
 
     def note(self, found: Found) -> Others:
         """Go by what was found from now on."""

@@ -106,3 +106,13 @@ def test_there_are_never_more_shares_than_the_limit_and_none_is_left_while_one_w
         there[worker] = decide(limit, there[worker], others, worker=worker, now=now)
     having = sum(each.claim is not WAITS for each in there.values())
     assert having == min(limit, len(there)), "each has asked once more"
+
+
+def test_a_clock_that_is_set_back_makes_no_turn_longer() -> None:
+    """The one of PostgreSQL may be. Who came before that has its share, or waits, since then."""
+    there = claimants(w1=(HAS, 3_600_000), w2=(WAITS, 3_600_000))
+    now = 500
+    there[1] = decide(1, there[1], [there[2]], worker=1, now=now)
+    there[2] = decide(1, there[2], [there[1]], worker=2, now=now)
+    assert [each.since for each in there.values()] == [now, now]
+    assert asks(there, 1, limit=1, now=now + TURN) is YIELDS
