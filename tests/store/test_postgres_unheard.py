@@ -1,13 +1,15 @@
 """Commits on PostgreSQL that nobody heard of, step by step: what is found out, and what is then written again."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import asyncpg
 import pytest
 
-from relayd.errors import CommitUnknown, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Held, NoAttempt, NotTried, Outcome, Rerouted
@@ -15,7 +17,7 @@ from relayd.ports.queue import Settlement, Work
 from relayd.ports.view import Query
 from relayd.store.postgres import claims, content, destinations, leases, unknown
 from relayd.store.postgres.arrivals import Arrival, Arrivals
-from relayd.store.postgres.line import Session
+from relayd.store.postgres.line import Operation, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.queue import PostgresStore
 from relayd.store.postgres.settling import Results, Settling
@@ -32,6 +34,8 @@ from tests.support.builders import (
 from tests.support.clock import START
 from tests.support.two_workers import Two, two_workers
 from tests.support.workers import registered
+
+T = TypeVar("T")
 
 pytestmark = postgres.needs_postgres
 
@@ -307,3 +311,40 @@ async def test_what_was_given_up_is_seen_to_once_the_server_answers(
     await two.line.submit(is_nothing)
     await two.line.close()
     assert seen == [1]
+
+
+async def test_what_was_given_up_is_seen_to_though_no_mail_comes(
+    two: Two, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_seen = asyncio.Event()
+
+    async def lose(db: Session) -> None:
+        await db.value("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    async def away(_db: Session) -> None:
+        raise StoreUnavailable("away")
+
+    async def unheard(_db: Session) -> None:
+        is_seen.set()
+
+    store = two.box.store
+    assert isinstance(store, PostgresStore)
+    monkeypatch.setattr(unknown.resolve, "__kwdefaults__", {"within": 0.0})
+    with pytest.raises(CommitUnknown):
+        await store._arrivals.submit(lose, is_one=True, happened=away, unheard=unheard)
+    await store.reap()
+    async with asyncio.timeout(20):
+        await is_seen.wait()
+
+
+async def test_a_look_without_room_on_the_disk_is_repeated() -> None:
+    """It does not say that the commit, which nobody knows of, was not made."""
+    tries: list[int] = []
+
+    async def look(_operation: Operation[T]) -> T:
+        tries.append(1)
+        raise StoreFull("no room")
+
+    with pytest.raises(CommitUnknown):
+        await unknown.resolve(look, (1, ""), None, within=0)
+    assert tries == [1]

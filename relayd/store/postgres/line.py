@@ -135,6 +135,11 @@ class Line:
             self._task = asyncio.ensure_future(self._work())
         return done
 
+    def make_up(self) -> None:
+        """Look soon at what was given up, though nobody submits anything."""
+        if self._owed and not self.is_busy:
+            self.submit(_nothing, is_one=True).add_done_callback(_is_seen)
+
     async def close(self) -> None:
         """Finish what was begun, then let go of the connection."""
         while self._task is not None and self.is_busy:  # a batch that failed begins others
@@ -297,6 +302,15 @@ class Line:
 
 def _gave_up(job: _Job[Any]) -> StoreUnavailable | CommitUnknown:
     return CommitUnknown(_IN_COMMIT) if job.happened is None else StoreUnavailable(_LOST)
+
+
+async def _nothing(db: Session) -> None:
+    await db.value("SELECT 1")
+
+
+def _is_seen(done: "asyncio.Future[None]") -> None:
+    """Where it failed, the next one looks."""
+    done.exception()
 
 
 async def _all(operations: Iterable[Operation[None]], db: Session) -> None:

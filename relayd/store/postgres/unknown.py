@@ -9,7 +9,7 @@ have nothing left to write. All of it is durable once another commit of the same
 import asyncio
 from typing import Protocol, TypeVar
 
-from relayd.errors import CommitUnknown, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreFull, StoreUnavailable
 from relayd.store.postgres.session import Operation, Session
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ _COMMIT = "SELECT pg_logical_emit_message(true, 'relayd', '')::text"
 
 
 class Runs(Protocol):
-    """Runs an operation that only looks, on a connection that works. Raises StoreUnavailable, Unknown."""
+    """Runs an operation that only looks, on a connection that works. Raises StoreUnavailable, StoreFull, Unknown."""
 
     async def __call__(self, operation: Operation[T], /) -> T: ...
 
@@ -71,7 +71,7 @@ async def resolve(
     while True:
         try:
             result, is_there = await look(find)
-        except StoreUnavailable:
+        except (StoreUnavailable, StoreFull):  # that is of the look alone
             pass
         except Unknown as exc:
             lost.append(exc.backend)
