@@ -25,12 +25,18 @@ _AS: Mapping[tuple[str, str], str] = {
         "CASE WHEN slot > 0 THEN greatest(possible_duplicate, 1) ELSE possible_duplicate END"
     ),
 }
+_IN_PART = {META, "destination"}
 _FOLDED = {"tally", "tally_delay"}  # tables whose key has the value in lower case
 
 
 def source(table: Table) -> str:
     """Return what has the rows of a table that are copied, as SQL."""
     return f"{_FROM.get(table.name, table.name)} t"
+
+
+def is_in_part(table: Table) -> bool:
+    """Tell whether only some rows of a table are copied."""
+    return table.name in _IN_PART
 
 
 def page(table: Table, *, is_first: bool) -> str:

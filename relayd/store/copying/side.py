@@ -54,7 +54,7 @@ class Side(Protocol):
         ...
 
     async def count(self, table: Table) -> int:
-        """Return how many rows there are to copy."""
+        """Return how many rows there are to copy, for who wants to know how far that is."""
         ...
 
     async def page(self, table: Table, after: Row | None, limit: int) -> Sequence[Keyed]:
