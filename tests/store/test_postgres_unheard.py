@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TypeVar
@@ -156,6 +157,29 @@ async def test_who_settles_once_more_hears_of_all_that_was_written(
             await two.line.submit(lambda db: leases.abandon(db, work.lease.slot, now=NOW.now))
     assert await two.line.submit(lambda db: db.value("SELECT count(*) FROM message")) == 2
     assert len(two.box.later_history(message)) == 2
+
+
+@pytest.mark.parametrize("is_late_first", [True, False])
+async def test_of_two_attempts_that_come_together_the_present_one_counts(
+    two: Two,
+    is_late_first: bool,  # noqa: FBT001
+) -> None:
+    """Results waited long for the store; meanwhile somebody held the recipient, and released it."""
+    message = mail()
+    work = await leased(two, message)
+    for action in (Action.HOLD, Action.RELEASE):
+        await two.box.store.act(Query(message_id=message.id), action, by="ann", reason="")
+    [again] = await two.box.claim(two.worker)
+    assert again.lease == work.lease
+    results = [
+        Results(work.lease, [replace(a_settlement(message.id, at=at), attempt=attempt)], ())
+        for at, attempt in ((START, 1), (START + timedelta(seconds=1), 2))
+    ]
+    order = results if is_late_first else results[::-1]
+    written = await two.line.submit(lambda db: settling().write(db, order), is_one=True)
+    told = {id(one): each for one, each in zip(order, written, strict=True)}
+    assert [told[id(one)] for one in results] == [[], results[1].settlements]
+    assert [each.kind for each in two.box.later_history(message)].count("relayed") == 1
 
 
 async def test_what_somebody_else_bounced_is_not_ours(two: Two) -> None:

@@ -4,6 +4,7 @@ All else is written by `outcomes`, in a transaction: what the statement leaves a
 nothing while an endpoint waits for such events, since deliveries of those are lined up one by one.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
@@ -90,13 +91,16 @@ class Settling:
         Outside of a transaction they are written for good, whatever comes behind them.
         """
         is_for_good = not db.is_begun
-        rows = [
+        found_in = [
             (each, one)
             for each in results
             if not each.reports
             for one in _left(each)
             if isinstance(one.outcome, Relayed | Sent)
         ]
+        # Of two attempts of one recipient the statement could not tell the events apart.
+        once = Counter(_who(one) for _, one in found_in)
+        rows = [(each, one) for each, one in found_in if once[_who(one)] == 1]
         if not rows:
             return [set() for _ in results]
         at = self._moment()
