@@ -15,6 +15,10 @@ Connection: TypeAlias = "asyncpg.Connection[Any]"
 _CONNECTS_WITHIN = 5.0  # seconds, for each host
 _FATAL = ("FATAL", "PANIC")  # severities: the connection ends, and perhaps the server
 
+# Sources of the server whose warnings say that numbers of transactions run out. They come with each transaction, for
+# days perhaps, until old rows are vacuumed; the commits are as good as any.
+_NOT_OF_A_COMMIT = ("varsup.c", "multixact.c")
+
 MET = (
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
@@ -46,11 +50,11 @@ async def connect(
     """Connect to the first host of the URL that answers, and that `greet` does not refuse. Raises StoreUnavailable.
 
     With `writes` a standby and a server that is read-only are passed over. `warned` is called with each
-    warning of the server.
+    warning of the server that casts doubt on a commit.
     """
 
     def hear(_connection: object, message: Any) -> None:
-        if (message.severity_en or message.severity) == "WARNING":
+        if is_doubt(message):
             warned()
 
     refused: list[tuple[str, StoreUnavailable | StoreFull]] = []
@@ -80,6 +84,15 @@ async def _connect(
         connection.terminate()
         raise
     return connection
+
+
+def is_doubt(message: Any) -> bool:
+    """Tell whether something that the server says beside an answer may mean that the commit is not what it was to be.
+
+    By its source, since its words are in the server's language.
+    """
+    severity = message.severity_en or message.severity
+    return severity == "WARNING" and message.server_source_filename not in _NOT_OF_A_COMMIT
 
 
 def is_lost(exc: Exception, connection: "Connection | None") -> bool:
