@@ -309,6 +309,36 @@ async def test_an_index_that_was_cut_short_is_made_again(url: str, knows: Knows)
 
 
 @needs_postgres
+async def test_who_starts_does_not_wait_for_an_index(
+    url: str, relay: Callable[[str], Relay], knows: Knows
+) -> None:
+    """It may take as long as somebody else looks at the database: hours, for a dump."""
+    goes_on, is_open = asyncio.Event(), asyncio.Event()
+    reader, line = Line(url, "reader", WRITES), Line(url, "step", WRITES)
+
+    async def read(db: Session) -> None:
+        await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await db.fetch("SELECT 1 FROM queue LIMIT 1")
+        is_open.set()
+        await goes_on.wait()
+
+    has_read = reader.submit(read)
+    await is_open.wait()
+    knows([INDEX])
+    applied = asyncio.ensure_future(upgrade.bring_up(line.submit))
+    while not await asyncio.to_thread(is_valid):
+        pass
+    knows([])
+    await relay("older").begin()
+    assert not applied.done()
+    goes_on.set()
+    await has_read
+    assert [each.name for each in (await applied).applied] == ["next_index"]
+    await reader.close()
+    await line.close()
+
+
+@needs_postgres
 async def test_a_column_of_another_type_is_read_all_the_same(url: str) -> None:
     """A statement that a connection has prepared fails once then, inside a transaction; it is prepared anew."""
     line = Line(url, "reader", WRITES)

@@ -2,8 +2,8 @@
 
 Each step is a transaction. It waits for a lock for 2 seconds at most, since all others wait behind it, and is tried
 again. One process at a time applies steps, under an advisory lock that who registers shares: so no older relayd comes
-between the look for one and a step that it could not work with. Nobody waits for that lock: an index that is made
-without locks waits for all who have a snapshot.
+between the look for one and a step that it could not work with. Nobody waits for that lock. An index that is
+made without locks has a lock of its own: it waits for all who have a snapshot, and older relays start meanwhile.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ T = TypeVar("T")
 Upgrading = Callable[[int, int], None]
 
 _LOCK = 0x72656C61  # "rela"
+_INDEX_LOCK = _LOCK + 1
 _TRIES = 20
 _LOCKED_FOR = 2000  # milliseconds
 _BETWEEN = 0.5  # seconds between two tries
@@ -152,7 +153,7 @@ async def _run(db: Session, *, step: schema.Step, lease_at: int | None) -> _Trie
 
 async def _make_index(db: Session, *, step: schema.Step, lease_at: int | None) -> _Tried:  # noqa: ARG001 -- as `_run`
     """Make an index that nobody waits for. It is no transaction: one that was cut short is there, and of no use."""
-    if not await db.value("SELECT pg_try_advisory_lock($1)", _LOCK):
+    if not await db.value("SELECT pg_try_advisory_lock($1)", _INDEX_LOCK):
         return _Tried.BUSY
     try:
         if step.number in await schema.applied(db):
@@ -167,4 +168,4 @@ async def _make_index(db: Session, *, step: schema.Step, lease_at: int | None) -
         return _Tried.DONE
     finally:
         await db.execute("RESET lock_timeout")
-        await db.value("SELECT pg_advisory_unlock($1)", _LOCK)
+        await db.value("SELECT pg_advisory_unlock($1)", _INDEX_LOCK)
