@@ -60,7 +60,7 @@ from relayd.worker.inward import receive
 from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
-from relayd.worker.sampling import keep_sampling
+from relayd.worker.sampling import COUNT_WITHIN, keep_sampling
 from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
@@ -285,7 +285,7 @@ async def _serve(
             sampling = keep_sampling(
                 parts.store.samples,
                 worker=parts.worker,
-                open_view=partial(open_view, settings.store.url),
+                open_view=partial(open_view, settings.store.url, within=COUNT_WITHIN),
                 clock=parts.clock,
                 counters=inherited.counters.samples,
             )

@@ -17,6 +17,9 @@ from relayd.ports.outward import Clock
 from relayd.ports.samples import EVERY, Samples
 from relayd.ports.view import Counts, Metric, QueueView
 
+COUNT_WITHIN = 60.0
+"""Seconds that each statement of a count may take."""
+
 _LOOKED = 5.0  # seconds between two looks at whose turn it is
 _LEASE = timedelta(minutes=2)  # for one count; who died in it is waited for so long
 _REST, _AT_MOST = 10, timedelta(minutes=5)  # times as long as a count took, until the next one

@@ -130,7 +130,7 @@ async def test_a_verb_that_is_cut_tells_the_truth(
     place: Place, monkeypatch: pytest.MonkeyPatch, name: str, cut: Cut
 ) -> None:
     if cut in (Cut.LOST, Cut.SILENT):
-        monkeypatch.setattr(session, "_SILENT", 0.2)
+        monkeypatch.setattr(session, "SILENT", 0.2)
     await place.cut_in_each(VERBS[name], cut)
 
 

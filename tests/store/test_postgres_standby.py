@@ -48,7 +48,7 @@ async def store(pair: Pair) -> AsyncIterator[PostgresStore]:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds in earnest takes less."""
-    monkeypatch.setattr(session, "_SILENT", 0.5)
+    monkeypatch.setattr(session, "SILENT", 0.5)
     monkeypatch.setattr(unknown, "_LOOKS_EACH", 0.05)
 
 

@@ -19,7 +19,7 @@ from relayd.errors import CommitUnknown, StoreError, StoreUnavailable
 from relayd.store.postgres import library
 from relayd.store.postgres.library import MET, translate
 from relayd.store.postgres.reach import Reach
-from relayd.store.postgres.session import Operation, Row, Session
+from relayd.store.postgres.session import SILENT, Operation, Row, Session
 from relayd.store.postgres.unknown import Backend, ConnectionLost, Unknown, resolve
 
 __all__ = ["READS", "WRITES", "Line", "Operation", "Row", "Session", "ask_once"]
@@ -98,6 +98,7 @@ class Line:
         self._on_lost_look = on_lost_look
         self._first = first
         self._greet = greet
+        self._silent = _silence(settings)
         self._waiting: deque[_Job[Any]] = deque()
         self._connection: library.Connection | None = None
         self._backend: Backend = (0, "")
@@ -207,7 +208,7 @@ class Line:
 
     async def _run(self, operation: Operation[T], *, is_one: bool) -> T:
         connection = await self._connected()
-        session = Session(connection)
+        session = Session(connection, silent=self._silent)
         self._warned, is_committing = False, False
         try:
             if self._first is not None:
@@ -302,6 +303,12 @@ class Line:
 
 def _gave_up(job: _Job[Any]) -> StoreUnavailable | CommitUnknown:
     return CommitUnknown(_IN_COMMIT) if job.happened is None else StoreUnavailable(_LOST)
+
+
+def _silence(settings: Mapping[str, str]) -> float | None:
+    """Return how many seconds an answer may take, as `Session` has it: a statement that the server ends, until then."""
+    ends_after = int(settings.get("statement_timeout", "0")) / 1000
+    return max(SILENT, ends_after + 1) if ends_after else None
 
 
 async def _nothing(db: Session) -> None:

@@ -3,25 +3,27 @@
 import asyncio
 import concurrent.futures
 import threading
-from collections.abc import Mapping
 from typing import TypeVar
 
 from relayd.errors import StoreUnavailable, TookTooLong
-from relayd.store.postgres import schema
+from relayd.store.postgres import schema, session
 from relayd.store.postgres.line import READS, Line, Operation
 
 T = TypeVar("T")
+
+_OF_SILENCE = 0.9
 
 
 class Questions:
     """One read-only connection, made with the first question."""
 
     def __init__(self, url: str, *, within: float | None = None) -> None:
-        """`within`: how many seconds a statement may take; None: any time."""
-        self._within = within
-        settings: Mapping[str, str] = READS
-        if within is not None:
-            settings = {**READS, "statement_timeout": str(max(int(within * 1000), 1))}
+        """`within`: how many seconds a statement may take; None: nearly as long as a server may be silent.
+
+        The server ends it then: else the line would take the server for gone, and ask the same once more.
+        """
+        self._within = _OF_SILENCE * session.SILENT if within is None else within
+        settings = {**READS, "statement_timeout": str(max(int(self._within * 1000), 1))}
         self._line = Line(url, "relayd/ask", settings)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(
@@ -37,7 +39,7 @@ class Questions:
         try:
             return self._begun(question).result()
         except TookTooLong as error:
-            words = f"the question took more than {self._within or 0:g} s: ask a narrower one"
+            words = f"the question took more than {self._within:g} s: ask a narrower one"
             raise TookTooLong(words) from error
 
     async def ask_later(self, question: Operation[T]) -> T:

@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 Row = tuple[Any, ...]
 
-_SILENT = 15.0  # seconds without an answer to a statement; after that it is looked into
+SILENT = 15.0
+"""Seconds without an answer to a statement; after that it is looked into, unless it may take longer."""
 
 
 _NO_LOCK = (
@@ -20,8 +21,10 @@ Operation = Callable[["Session"], Awaitable[T]]
 class Session:
     """A connection, as an operation sees it. Parameters are $1, $2 and so on."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection: Any, *, silent: float | None = None) -> None:
+        """`silent`: seconds that an answer may take; None: `SILENT`."""
         self._connection = connection
+        self._silent = silent
         self._transaction: Any = None
         self.afterwards: list[Operation[None]] = []  # run by the line behind the commit
         self.due_again: dict[str, int] = {}  # for `relayd.store.postgres.destinations`, behind it
@@ -107,7 +110,8 @@ class Session:
         """Wait for an answer. A connection without one for long is given up: who asked finds it lost."""
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        limit = loop.call_later(_SILENT, self._connection.terminate)
+        silent = SILENT if self._silent is None else self._silent
+        limit = loop.call_later(silent, self._connection.terminate)
         try:
             return await coming
         finally:

@@ -1,0 +1,37 @@
+"""Questions to PostgreSQL that take long."""
+
+from contextlib import closing
+
+import pytest
+
+from relayd.errors import TookTooLong
+from relayd.store.postgres import line, session
+from relayd.store.postgres.line import Session
+from relayd.store.postgres.questions import Questions
+from tests.support import postgres
+
+pytestmark = postgres.needs_postgres
+
+
+@pytest.fixture(autouse=True)
+def _is_soon_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    postgres.database()  # that takes longer
+    monkeypatch.setattr(session, "SILENT", 0.5)
+    monkeypatch.setattr(line, "SILENT", 0.5)
+
+
+async def takes_long(db: Session) -> int:
+    await db.value("SELECT pg_sleep(1)::text")
+    return 1
+
+
+def test_a_long_question_is_ended_once_and_told_as_that() -> None:
+    """It was asked five times, and all of them ran on the server; then the connection was said to be lost."""
+    told = pytest.raises(TookTooLong, match=r"more than 0\.45 s: ask a narrower one")
+    with closing(Questions(postgres.database())) as questions, told:
+        questions.ask(takes_long)
+
+
+def test_who_says_how_long_it_may_take_gets_the_answer() -> None:
+    with closing(Questions(postgres.database(), within=10)) as questions:
+        assert questions.ask(takes_long) == 1
