@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 TOKEN_WAIT = 5.0  # seconds that one may wait for a token, keeping what it has
 _LATE = 10.0  # seconds that a booked token is kept for one who does not come
+_MISSED = 1.0  # seconds after which somebody else may have it
 _FAR = 300.0  # seconds: nothing is booked beyond
 
 
@@ -35,7 +36,8 @@ class Throttle:
     """Tokens at one site, spread evenly, in the order in which they were asked for.
 
     Who would wait too long is sent away, and has its token booked: so it need hold nothing
-    meanwhile, and nobody who comes later is before it. A token that nobody uses is lost.
+    meanwhile, and nobody who comes later is before it. Who does not come may be served elsewhere: another worker has
+    its destination now. So a token that was missed goes to the first who has none booked; one that nobody uses is lost.
     """
 
     def __init__(self, per_minute: int) -> None:
@@ -55,6 +57,8 @@ class Throttle:
         self._forget_late(now)
         at = self._booked.get(who)
         if at is None:
+            at = self._missed(now)
+        if at is None:
             at = max(self._free_at, now)
             if at - now > _FAR:
                 return _FAR
@@ -68,6 +72,11 @@ class Throttle:
     def is_idle(self, *, now: float) -> bool:
         """Tell whether a new one would serve as well."""
         return self._free_at <= now
+
+    def _missed(self, now: float) -> float | None:
+        """Return the instant of a token whose owner did not come, and take it from that one."""
+        who, at = next(iter(self._booked.items()), ("", now))
+        return self._booked.pop(who) if at < now - _MISSED else None
 
     def _forget_late(self, now: float) -> None:
         while self._booked:

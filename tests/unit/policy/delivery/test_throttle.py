@@ -69,6 +69,16 @@ def test_a_turn_is_kept_for_a_while_for_one_who_is_late() -> None:
     assert throttle.token("c", now=31.0) == 0
 
 
+def test_a_turn_that_was_missed_goes_to_who_has_none() -> None:
+    """Its destination may be another worker's by now; half of a rate was lost by that."""
+    throttle = Throttle(6)
+    assert [throttle.token(who, now=0.0) for who in "aabc"] == [0, 10, 20, 30]
+    assert throttle.token("d", now=10.5) == 29.5, "its owner may still come"
+    assert throttle.token("e", now=12.0) == 0
+    assert throttle.token("a", now=12.0) == 38, "and has lost it then"
+    assert throttle.token("b", now=22.0) == 0, "others keep theirs"
+
+
 def test_nothing_is_booked_far_ahead() -> None:
     """What the settings or the queue are by then, nobody knows."""
     throttle = Throttle(1)
@@ -92,19 +102,37 @@ def test_it_can_be_forgotten_when_the_next_turn_is_free() -> None:
 def test_turns_are_never_closer_than_the_rate_allows(
     per_minute: int, calls: list[tuple[str, float]]
 ) -> None:
-    """But for those who are late at a booked one: they are left out here."""
+    """But for those who are late at a booked one, or have one that was missed: they are left out here."""
     throttle, now, granted = Throttle(per_minute), 0.0, []
     for who, later in calls:
         now += later
         booked = throttle._booked.get(who)
+        missed = booked is None and any(at < now - 1 for at in throttle._booked.values())
         wait = throttle.token(who, now=now)
         assert wait >= 0
-        is_late = booked is not None and booked < now
+        is_late = missed or (booked is not None and booked < now)
         if wait <= TOKEN_WAIT and not is_late:
             granted.append(now + wait)
     assert granted == sorted(granted)
     gaps = [after - before for before, after in pairwise(granted)]
     assert all(gap >= 60 / per_minute - 1e-6 for gap in gaps)
+
+
+@given(
+    st.integers(1, 600),
+    st.lists(st.tuples(st.sampled_from("abcde"), st.floats(0, 20)), max_size=60),
+)
+def test_all_turns_together_are_within_the_rate(
+    per_minute: int, calls: list[tuple[str, float]]
+) -> None:
+    """Whoever uses them: each is used once, and not before its time."""
+    throttle, now, granted = Throttle(per_minute), 0.0, []
+    for who, later in calls:
+        now += later
+        wait = throttle.token(who, now=now)
+        if wait <= TOKEN_WAIT:
+            granted.append(now + wait)
+    assert all(at >= n * 60 / per_minute - 1e-6 for n, at in enumerate(sorted(granted)))
 
 
 def test_a_limit_that_changes_keeps_what_was_learnt() -> None:
