@@ -13,7 +13,7 @@ from pathlib import Path
 
 from relayd.ports.view import Query, Status
 from tests.proof.recording import NextHop, a_next_hop, is_report, number_of
-from tests.proof.shim import Calls, environment
+from tests.proof.shim import Calls, environment, prefix
 from tests.support.daemon import Daemon, eventually, without_trace
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 
@@ -119,12 +119,11 @@ class World:
 @contextmanager
 def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
     (folder := place / "relay").mkdir()
-    looked_at = environment(folder, place / "lock")
     with ExitStack() as stack:
         hop = stack.enter_context(a_next_hop(is_direct=is_direct))
         relay = Daemon(folder, hop.port, workers=1, **hop.settings)
         stack.callback(relay.close)
-        relay.up("env", *(f"{name}={value}" for name, value in looked_at.items()))
+        relay.up(*prefix(environment(folder, place / "lock")))
         calls = Calls(place / "lock")
         stack.callback(calls.close)
         yield World(relay, hop, calls)

@@ -19,7 +19,7 @@ from typing import Any
 
 from relayd.ports.view import Query
 from tests.proof.record import Marks
-from tests.proof.shim import environment
+from tests.proof.shim import environment, prefix
 from tests.support.daemon import ROOT, Daemon, SmarthostThread, a_smarthost, eventually
 from tests.support.internet import Internet, an_internet
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
@@ -157,9 +157,8 @@ class _Way:
     fault: str
 
     def up(self, relay: Daemon) -> None:
-        set_up = [f"{name}={value}" for name, value in self.environment.items()]
         planted = [sys.executable, "-m", "tests.proof.planted", self.fault] if self.fault else []
-        relay.up("env", *set_up, *planted)
+        relay.up(*prefix(self.environment), *planted)
 
 
 def _acked(entries: Mapping[str, Entry]) -> list[Entry]:

@@ -7,7 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -50,6 +50,11 @@ def environment(folder: Path, lock: Path, *, record: Path | None = None) -> Mapp
         record.touch()
         found |= {"PROOF_LOG": str(record), "PROOF_SYNC": _SYNC}
     return found
+
+
+def prefix(looked_at: Mapping[str, str]) -> Sequence[str]:
+    """Return what is put before a command, so that its processes find `environment`."""
+    return ["env", *(f"{name}={value}" for name, value in looked_at.items())]
 
 
 class Calls:

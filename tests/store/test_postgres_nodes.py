@@ -68,6 +68,16 @@ async def machine(clock: FakeClock) -> AsyncIterator[Callable[[str], Machine]]:
     postgres.empty()
 
 
+async def two_that_count_each_other(machine: Callable[[str], Machine]) -> tuple[Machine, Machine]:
+    """Begin two machines, and have each renew as often as it takes until both have their part."""
+    one, two = machine("one"), machine("two")
+    for each in (one, two):
+        await each.begin()
+    for each in (one, two, one, two):
+        await each.renew()
+    return one, two
+
+
 async def test_who_joins_takes_nothing_from_the_others(machine: Callable[[str], Machine]) -> None:
     """Another boot on the same machine is a dead one; on another machine it is none of ours."""
     one, two = machine("one"), machine("two")
@@ -110,11 +120,7 @@ async def test_who_was_silent_for_the_time_of_a_lease_joins_anew(
     machine: Callable[[str], Machine], clock: FakeClock
 ) -> None:
     """The others have divided its part by then. They count it with their next renewals, not with those before."""
-    one, two = machine("one"), machine("two")
-    for each in (one, two):
-        await each.begin()
-    for each in (one, two, one, two):
-        await each.renew()
+    one, two = await two_that_count_each_other(machine)
     clock.advance(timedelta(seconds=59))
     await one.renew()
     clock.advance(timedelta(seconds=1))
@@ -229,11 +235,7 @@ async def test_after_an_outage_of_all_nobody_takes_the_others_for_dead(
     machine: Callable[[str], Machine], clock: FakeClock
 ) -> None:
     """They could not renew: the first that comes back waits for the others."""
-    one, two = machine("one"), machine("two")
-    for each in (one, two):
-        await each.begin()
-    for each in (one, two, one, two):
-        await each.renew()
+    one, two = await two_that_count_each_other(machine)
     clock.advance(timedelta(seconds=90))
     for each in (one, two):
         each.store._reach.missed("away")
