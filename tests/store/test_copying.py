@@ -23,7 +23,7 @@ from relayd.store.copying.opening import opened
 from relayd.store.copying.run import Copied, copy, undo
 from relayd.store.copying.side import Side
 from relayd.store.copying.tables import LEFT_OUT, TABLES
-from relayd.store.moved import DONE
+from relayd.store.moved import DONE, Mark
 from relayd.store.postgres import nodes
 from relayd.store.postgres.line import WRITES, Line, Session
 from relayd.store.sqlite.queue import SqliteStore
@@ -419,21 +419,33 @@ async def test_two_copies_at_a_time(full: str, server: str) -> None:
             await other.advance(mark, replace(mark, table="kept"))
 
 
-@pytest.mark.parametrize("way", ["there", "back"])
-async def test_undone_while_another_process_copies(
-    tmp_path: Path, full: str, server: str, way: str
-) -> None:
-    """On another machine, which has no lock here: whoever comes second finds that, and never are both served."""
+async def cut_in_the_middle(tmp_path: Path, full: str, server: str, way: str) -> tuple[str, str]:
+    """Copy in that direction, until the process dies; return from where to where."""
     source, target = full, server
     if way == "back":
         await copied(source, target)
         source, target = server, f"sqlite:{tmp_path}/queue.db"
     await cut_short(source, target, 9)
+    return source, target
+
+
+async def marks_of(one: Side, other: Side) -> tuple[Mark, Mark]:
+    """Return the mark of a source that is left, and that of its target."""
+    left, _ = await one.marks()
+    _, arrived = await other.marks()
+    assert left is not None
+    assert arrived is not None
+    return left, arrived
+
+
+@pytest.mark.parametrize("way", ["there", "back"])
+async def test_undone_while_another_process_copies(
+    tmp_path: Path, full: str, server: str, way: str
+) -> None:
+    """On another machine, which has no lock here: whoever comes second finds that, and never are both served."""
+    source, target = await cut_in_the_middle(tmp_path, full, server, way)
     async with between(source, target) as (one, other):
-        left, _ = await one.marks()
-        _, arrived = await other.marks()
-        assert left is not None
-        assert arrived is not None
+        left, arrived = await marks_of(one, other)
         await undone(source, target)
         with pytest.raises(CopyFailed, match="another process"):
             await one.leave(replace(left, state=DONE), left)
@@ -448,16 +460,9 @@ async def test_undone_while_another_process_copies(
 async def test_copied_while_another_process_undoes(
     tmp_path: Path, full: str, server: str, way: str
 ) -> None:
-    source, target = full, server
-    if way == "back":
-        await copied(source, target)
-        source, target = server, f"sqlite:{tmp_path}/queue.db"
-    await cut_short(source, target, 9)
+    source, target = await cut_in_the_middle(tmp_path, full, server, way)
     async with between(source, target) as (one, other):
-        left, _ = await one.marks()
-        _, arrived = await other.marks()
-        assert left is not None
-        assert arrived is not None
+        left, arrived = await marks_of(one, other)
         await copied(source, target)
         with pytest.raises(CopyFailed, match="another process"):
             await other.give_up(arrived)
