@@ -104,9 +104,12 @@ class Wire(SMTP):
         self._wire = None
         self._dialogue.close(b"")
         self._surroundings.on_close(self)
+        del self._work  # it has us: what the client has filled is let go of at once, not when a collector comes by
 
     def eof_received(self) -> bool:
         """The client will send no more; a message that is being committed still gets its reply."""
+        if self._lost:
+            return False
         if self._on_heard is not None:
             self._hear()
         self._at_eof = True
