@@ -31,6 +31,7 @@ class Transaction:
     recipients: list[tuple[Address, RcptParameters]] = field(default_factory=list)
     first: FirstMessage | None = None  # it came in before with the same key
     told: dict[str, str] = field(default_factory=dict)  # to each RCPT, where that is to be known
+    octets: int = 0  # of memory that the recipients take
     for_alias: dict[Address, int] = field(default_factory=dict)
     """Where those of the recipients are, as they are compared, that no RCPT has named themselves."""
 
@@ -52,6 +53,8 @@ class Transaction:
             if address.compared != path.compared:
                 self.for_alias[address.compared] = len(self.recipients)
             self.recipients.append((address, parameters))
+            self.octets += _octets_of(address.local) + _octets_of(address.domain)
+            self.octets += _octets_of(parameters.orcpt or "")
 
     def is_there_for_alias(self, path: Address, parameters: RcptParameters) -> bool:
         """Tell whether an alias has brought this address: it gets one copy, by the words of its own RCPT."""
@@ -80,6 +83,7 @@ class Transaction:
             path,
             smtputf8=self.parameters.smtputf8,
             accepted=len(self.recipients),
+            octets=self.octets,
             limits=context.limits,
         )
         if refusal is None and context.refuse_suppressed:
@@ -144,6 +148,11 @@ class Transaction:
         if isinstance(is_suppressed, bool):
             return admit.SUPPRESSED if is_suppressed else None
         return _refusal_by(is_suppressed)
+
+
+def _octets_of(text: str) -> int:
+    """Return what a text takes in memory: one character beyond ASCII may make four octets of each."""
+    return len(text) if text.isascii() else 4 * len(text)
 
 
 def taken_for(

@@ -16,6 +16,10 @@ from relayd.mail.envelope import MessageFacts
 from relayd.mail.reply import Reply
 
 HOP_LIMIT = 100  # Received fields a message may come with, RFC 5321 §6.3
+# Of memory, that one of the recipients of a message may take on the average, with its ORCPT. Names have 25 octets, seldom 60;
+# a thousand that are as long as they may be would be 4 MB for each connection.
+OCTETS_EACH = 256
+_LEAST_RECIPIENTS = 100  # that a message may have, whatever their length (RFC 5321 §4.5.3.1.8)
 # Mails to one VERP address. What comes there is a warning of a delay, a bounce, an automatic answer, of
 # an alias a few of each. Everybody who got the mail may write there, and all of it is handed on to the sender.
 RETURNED_A_DAY = 3
@@ -149,14 +153,15 @@ def admit_sender(
 
 
 def admit_recipient(
-    forward_path: Address, *, smtputf8: bool, accepted: int, limits: LimitSettings
+    forward_path: Address, *, smtputf8: bool, accepted: int, octets: int, limits: LimitSettings
 ) -> Reply | None:
-    """Judge RCPT; `accepted` counts the recipients of this message so far (S-27, S-37, S-41)."""
+    """Judge RCPT; `accepted` counts the recipients of this message so far (S-27, S-37, S-41), `octets` what they take."""
     if not smtputf8 and not forward_path.is_ascii:
         return NEEDS_SMTPUTF8_RECIPIENT
     if forward_path.is_literal:
         return NO_LITERAL
-    if accepted >= limits.recipients:
+    most_octets = OCTETS_EACH * max(limits.recipients, _LEAST_RECIPIENTS)
+    if accepted >= limits.recipients or octets >= most_octets:
         return TOO_MANY_RECIPIENTS
     return None
 

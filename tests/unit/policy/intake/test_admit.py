@@ -1,5 +1,6 @@
 """What a client may ask for: who relays, which sender, which recipient, which message."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
@@ -99,7 +100,24 @@ def test_a_recipient_is_admitted_or_refused(
 ) -> None:
     """S-27, S-37 and S-41 at RCPT; what is wrong for good is said before what is wrong for now."""
     judged = admit.admit_recipient(
-        parse_address(recipient), smtputf8=smtputf8, accepted=accepted, limits=LIMITS
+        parse_address(recipient), smtputf8=smtputf8, accepted=accepted, octets=0, limits=LIMITS
+    )
+    assert judged is refusal
+
+
+@pytest.mark.parametrize(
+    ("recipients", "octets", "refusal"),
+    [
+        (2, 25_599, None),  # a hundred of any length are what every server has to take
+        (2, 25_600, admit.TOO_MANY_RECIPIENTS),
+        (1000, 255_999, None),
+        (1000, 256_000, admit.TOO_MANY_RECIPIENTS),
+    ],
+)
+def test_long_recipients_are_fewer(recipients: int, octets: int, refusal: Reply | None) -> None:
+    limits = replace(LIMITS, recipients=recipients)
+    judged = admit.admit_recipient(
+        parse_address("a@x.test"), smtputf8=False, accepted=1, octets=octets, limits=limits
     )
     assert judged is refusal
 
