@@ -4,7 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from relayd.mail.address import Address
 from relayd.mail.signing import Signer
+from relayd.policy.dsn.budget import DsnBudget
 from relayd.policy.intake.access import AccessRules
 from relayd.policy.intake.aliases import Aliases
 from relayd.policy.intake.places import Whose
@@ -34,6 +36,7 @@ class SessionContext:
     soft_bounce: bool = False  # refuse mail for now only
     aliases: Aliases | None = None  # for clients of this machine
     srs: SrsDomains | None = None  # whose paths are taken back
+    srs_budget: DsnBudget | None = None  # how much of it, from strangers
     senders: SenderSettings = NO_SENDERS
     access: AccessRules = NO_RULES
     quotas: Quotas | None = None  # where clients have some
@@ -47,6 +50,11 @@ class SessionContext:
     may_send: Callable[[Whose], bool]  # a stranger, a message
     pausing: Pausing = field(default_factory=Pausing)
     lenient_log: LenientLog = field(default_factory=LenientLog)
+
+    def may_come_back(self, target: Address, site: str) -> bool:
+        """Tell whether one more mail of strangers from `site` may go to a sender of forwarded mail; if so, it counts."""
+        budget = self.srs_budget
+        return budget is None or budget.may_mail(str(target), site, now=self.now()) is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +70,7 @@ class Service:
     soft_bounce: bool = False  # refuse mail for now only
     aliases: Aliases | None = None  # for clients of this machine
     srs: SrsDomains | None = None  # whose paths are taken back
+    srs_budget: DsnBudget | None = None  # how much of it, from strangers
     senders: SenderSettings = NO_SENDERS
     access: AccessRules = NO_RULES
     quotas: Quotas | None = None  # where clients have some
@@ -82,6 +91,7 @@ class Service:
             soft_bounce=self.soft_bounce,
             aliases=self.aliases,
             srs=self.srs,
+            srs_budget=self.srs_budget,
             senders=self.senders,
             access=self.access,
             quotas=self.quotas,

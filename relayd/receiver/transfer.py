@@ -152,7 +152,7 @@ def rcpt(dialogue: Dialogue, argument: bytes, following: State) -> AskAbout | No
     context = dialogue.context
     if transaction.first is None and (meant := _meant_by(dialogue, transaction, path)) is not None:
         wanted = taken_for(path, parameters, meant.targets)
-        return _rcpt_of_others(dialogue, path, wanted, following, may_relay=meant.may_relay)
+        return _rcpt_of_others(dialogue, path, wanted, following, meant=meant)
     if transaction.is_there_for_alias(path, parameters):
         dialogue.owed.append(b"250 2.1.5 OK\r\n")
         return None
@@ -186,6 +186,7 @@ class _Meant:
 
     targets: Sequence[Address]
     may_relay: bool
+    refusal: Reply = admit.NO_RETURN_PATH  # where it stands for nobody
 
 
 def _meant_by(dialogue: Dialogue, transaction: Transaction, path: Address) -> _Meant | None:
@@ -197,7 +198,11 @@ def _meant_by(dialogue: Dialogue, transaction: Transaction, path: Address) -> _M
     if context.srs is not None and context.srs.owns(path):
         may_relay = client.may_relay or transaction.reverse_path is None
         target = context.srs.target_of(path, context.now()) if may_relay else None
-        return _Meant(() if target is None else (target,), may_relay=True)
+        if target is None:
+            return _Meant((), may_relay=True)
+        if not client.may_relay and not context.may_come_back(target, client.origin.site):
+            return _Meant((), may_relay=True, refusal=admit.RETURN_PATH_BUSY)
+        return _Meant((target,), may_relay=True)
     if context.aliases and client.is_here and (targets := context.aliases.targets(path)):
         return _Meant(targets, client.may_relay)
     return None
@@ -209,21 +214,21 @@ def _rcpt_of_others(
     wanted: Sequence[tuple[Address, RcptParameters]],
     following: State,
     *,
-    may_relay: bool,
+    meant: _Meant,
 ) -> AskAbout | None:
     """Take all that `path` stands for, or nobody. Who has the message by another name has it once."""
     client = dialogue.client
     transaction = client.mail
     assert transaction is not None
     if not wanted:
-        _refuse_recipient(dialogue, path, admit.NO_RETURN_PATH)
+        _refuse_recipient(dialogue, path, meant.refusal)
         return None
     there = {address.compared for address, _ in transaction.recipients}
     taken = [each for each in wanted if each[0].compared not in there]
     refusal = transaction.refusal_of_any(
         [address for address, _ in taken],
         dialogue.context,
-        may_relay=may_relay,
+        may_relay=meant.may_relay,
         user=client.auth_user,
     )
     if refusal is None:

@@ -8,6 +8,7 @@ from relayd.errors import (
     UsersError,
 )
 from relayd.net.content import ContentGate
+from relayd.policy.dsn.budget import USUAL_LIMITS, DsnBudget
 from relayd.policy.intake.aliases import aliases_of
 from relayd.policy.intake.known_sources import KnownSources
 from relayd.policy.rewriting.srs import SrsDomains
@@ -57,6 +58,7 @@ async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake
                 verp_domain=settings.bounces.verp_domain,
             ),
             srs=await _srs(settings, parts),
+            srs_budget=DsnBudget(USUAL_LIMITS, now=parts.clock.now()),
             senders=settings.senders,
             access=settings.access,
             quotas=Quotas(settings.quotas, inherited.quotas, parts.clock)

@@ -10,7 +10,9 @@ from tests.support.scripted_server import Raw, Script
 
 ESCAPE = "\x1b]0;owned\x07\x1b[2J\x9b31m"  # a title, an empty screen, a colour in one octet
 BIDI = "\u202egpj.exe\u2066\u200f"  # is read from the right
-FORGED = '\r\n{"event":"forged"}\r\nforged: yes\u2028forged\x85forged'  # lines of a log, of a header
+FORGED = (
+    '\r\n{"event":"forged"}\r\nforged: yes\u2028forged\x85forged'  # lines of a log, of a header
+)
 LABEL = '"} 1\nforged_total{a="'  # a metric of its own
 FORMULA = '=HYPERLINK("http://evil.test")'
 MARKUP = "<script>forged()</script>"

@@ -17,7 +17,7 @@ _Key = tuple[str, str]  # what it is, and its name
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DsnLimits:
-    """As many reports may go at once; they are worked off evenly in `window`."""
+    """As many reports, or mails that come back to a path of forwarded mail, may go at once; they are worked off evenly in `window`."""
 
     per_box: int
     per_domain: int
