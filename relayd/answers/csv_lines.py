@@ -6,6 +6,7 @@ Source: RFC 4180.
 import csv
 import io
 import json
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -14,6 +15,8 @@ from relayd.mail.words import format_instant
 
 # With which a spreadsheet begins to calculate; the last four are full-width, which some take for the same.
 _FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# Where a comma is the decimal sign, as in much of Europe, a spreadsheet sets cells apart by semicolons: then a cell begins behind each.
+_BEHIND_SEMICOLON = re.compile(f"(?<=;)(?=[{re.escape(''.join(_FORMULA))}])")
 
 
 def csv_line(values: Iterable[object]) -> str:
@@ -42,4 +45,6 @@ def _cell(value: object) -> str:
 
 def _text(text: str) -> str:
     text = replaced(text)
+    if ";" in text:
+        text = _BEHIND_SEMICOLON.sub("'", text)
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -254,6 +254,7 @@ CELLS = [
     ("<a@x.test>", "<a@x.test>"),
     ('say "hi"', '"say ""hi"""'),
     ("a,b", '"a,b"'),
+    ("rfc822;+1+1;=1;1;", "rfc822;'+1+1;'=1;1;"),  # a semicolon sets cells apart, elsewhere
     ("a\r\nb\x1b", "a??b?"),
     ("", ""),
     (None, ""),
