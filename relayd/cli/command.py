@@ -12,10 +12,10 @@ from importlib import import_module
 
 import click
 
-import relayd
 from relayd.cli import INTERRUPTED
 from relayd.cli.context import settings_option
 from relayd.cli.group import Group
+from relayd.cli.version import show_version
 from relayd.errors import (
     BackupFailed,
     CheckerDown,
@@ -107,7 +107,6 @@ class LazyGroup(Group):
             "test-mail": "relayd.cli.tools.test_mail:test_mail",
         },
         "Set it up": {
-            "init": "relayd.cli.first.init:init",
             "check": "relayd.cli.daemon:check",
             "config": "relayd.cli.config.command:config",
             "dkim": "relayd.cli.config.dkim:dkim",
@@ -145,7 +144,14 @@ class LazyGroup(Group):
     epilog="`relayd help COMMAND` explains one, also `relayd help queue hold`. The questions of a day, "
     "upgrades and alerts too: docs/howto/day.md.",
 )
-@click.version_option(relayd.__version__, prog_name="relayd", message="%(prog)s %(version)s")
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=show_version,
+    help="Show the version and exit.",
+)
 @settings_option(envvar="RELAYD_CONFIG")
 def root() -> None:
     """A standalone SMTP relay daemon that keeps a delivery history anyone can query."""

@@ -241,6 +241,13 @@ def owner_of(url: str, folder: str = "") -> "Owner":
     return owner(str(queue_file(url) if is_file(url) else lock_file(url, folder)))
 
 
+def sqlite_version() -> str:
+    """Return the version of the SQLite that is loaded, such as 3.54.1: the one that comes with apsw."""
+    from relayd.store.sqlite import connection  # noqa: PLC0415 -- only for who asks
+
+    return connection.library_version()
+
+
 @contextmanager
 def _extra() -> Iterator[None]:
     """Import what needs the extra. Raises StoreUnavailable where it is not installed."""

@@ -2,8 +2,8 @@
 
 import click
 
-import relayd
 from relayd.cli.completing import complete_commands
+from relayd.cli.version import version_line
 
 
 @click.command(name="help")
@@ -24,4 +24,4 @@ def help_(ctx: click.Context, *, command: tuple[str, ...]) -> None:
 @click.command()
 def version() -> None:
     """Show the version."""
-    click.echo(f"relayd {relayd.__version__}")
+    click.echo(version_line())

@@ -32,7 +32,7 @@ def prepare(path: str, upgrading: Upgrading | None = None) -> None:
     Raises SchemaMismatch for a file of a newer relayd, StoreUnavailable for one that is not ours.
     """
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
-        raise StoreUnavailable(f"SQLite {apsw.sqlite_lib_version()} is too old: 3.51.3 or newer")
+        raise StoreUnavailable(f"SQLite {library_version()} is too old: 3.51.3 or newer")
     from relayd.store.sqlite import replacing  # noqa: PLC0415 -- readers need none of it
 
     with closing(FileLock(f"{path}.write")) as lock, lock.turn():
@@ -46,6 +46,11 @@ def prepare(path: str, upgrading: Upgrading | None = None) -> None:
             _migrate(db, path, upgrading)
         finally:
             db.close()
+
+
+def library_version() -> str:
+    """Return the version of the SQLite in use, such as 3.54.1; Python's own has another."""
+    return apsw.sqlite_lib_version()
 
 
 def open_writer(path: str) -> apsw.Connection:

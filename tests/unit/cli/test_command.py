@@ -1,8 +1,11 @@
 import os
+import platform
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import apsw
 import click
 import pytest
 
@@ -73,8 +76,13 @@ def test_wrong_usage_is_64(world: World, arguments: list[str]) -> None:
 
 
 def test_version(world: World) -> None:
+    """The version, the commit where it is known, Python and SQLite: what a report of a fault has to name."""
     ran = world.run_bare("--version")
-    assert (ran.status, ran.out) == (0, f"relayd {__version__}\n")
+    commit = r"( \(commit [0-9a-f]{12}(-dirty)?\))?"
+    beneath = re.escape(f"Python {platform.python_version()}, SQLite {apsw.sqlite_lib_version()}")
+    line = rf"relayd {re.escape(__version__)}{commit}, {beneath}\n"
+    assert ran.status == 0
+    assert re.fullmatch(line, ran.out), ran.out
 
 
 def test_the_settings_file_may_be_named_anywhere(

@@ -109,7 +109,7 @@ def test_all_commands_are_in_a_section(world: World) -> None:
 
 def test_the_version_in_both_ways(world: World) -> None:
     assert world.run_bare("version").out == world.run_bare("--version").out
-    assert world.run_bare("version").out == f"relayd {__version__}\n"
+    assert world.run_bare("version").out.startswith(f"relayd {__version__}")
 
 
 def test_the_help_of_sendmail_names_its_letters(world: World) -> None:
