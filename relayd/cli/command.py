@@ -107,6 +107,7 @@ class LazyGroup(Group):
             "test-mail": "relayd.cli.tools.test_mail:test_mail",
         },
         "Set it up": {
+            "init": "relayd.cli.first.init:init",
             "check": "relayd.cli.daemon:check",
             "config": "relayd.cli.config.command:config",
             "dkim": "relayd.cli.config.dkim:dkim",

@@ -9,6 +9,7 @@ import json
 import re
 import smtplib
 import time
+import tomllib
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -25,14 +26,16 @@ from tests.support.systemd_machine import Machine, a_machine
 SETTINGS = "/etc/relayd/relayd.toml"
 ONE_WORKER = "workers = 1\n"  # takes less time to start
 README = (ROOT / "README.md").read_text()
+BY_HAND = (ROOT / "docs/howto/by-hand.md").read_text()
 PAGE = ROOT / "docs/howto/socket.md"
 CONSOLE = ROOT / "docs/console.md"
 FORM = "application/x-www-form-urlencoded"
 
 
 def _block_with(line: str) -> str:
-    """The commands or settings of the README among which this is."""
-    blocks = re.finditer(r"^```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    """The commands or settings of the README and the page about each file among which this is."""
+    text = README + BY_HAND
+    blocks = re.finditer(r"^```\w+\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
     [found] = [block[1] for block in blocks if line in block[1]]
     return str(found)
 
@@ -45,14 +48,19 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 @pytest.fixture(scope="module")
 def installed(machine: Machine) -> Machine:
-    """Steps 1 to 3 of the README, but for pip: the machine has no network."""
+    """Steps 1 and 2 of the README, but for pip and what is tried: the machine has no network."""
     [link] = re.findall(r"^ln -s .*", README, re.MULTILINE)
-    [settings, password] = re.findall(r"`(install -.*?)`", README)
-    machine.run(f"{link}\n{settings}\n{password}")
-    machine.path(SETTINGS).write_text(ONE_WORKER + _block_with("password_file"))
-    machine.path("/etc/relayd/smarthost-password").write_text("secret\n")
-    machine.run(_block_with("systemctl enable"))
+    machine.run(link)
+    init = _block_with("--password-file").replace("< password", "--untested <<< secret")
+    assert "relayd runs" in machine.run(init)
+    _one_worker(machine)
     return machine
+
+
+def _one_worker(machine: Machine) -> None:
+    settings = machine.path(SETTINGS)
+    settings.write_text(ONE_WORKER + settings.read_text())
+    machine.run("systemctl reload relayd")
 
 
 @pytest.fixture
@@ -102,6 +110,25 @@ def test_the_steps_of_the_readme_end_with_a_relay_of_few_rights(relay: Machine) 
         assert client.noop()[0] == 250
     assert "daemon: running" in relay.run("relayd check")
     assert not re.findall("(?i)unknown|ignoring|failed", relay.run("journalctl -u relayd -o cat"))
+
+
+def test_each_file_by_hand_ends_with_the_same_relay(relay: Machine) -> None:
+    """The how-to puts there what `relayd init` did."""
+    made = "/etc/systemd/system/relayd.service", "/etc/relayd/relayd.toml"
+    before = [relay.path(each).read_text() for each in made]
+    relay.run(
+        "systemctl disable --now relayd; rm -r /etc/relayd /etc/systemd/system/relayd.service"
+    )
+    relay.run("rm /etc/sysusers.d/relayd.conf")
+    relay.run(_block_with("install -D") + _block_with("install -m 0640 /dev/null"))
+    relay.path("/etc/relayd/relayd.toml").write_text(_block_with("password_file"))
+    relay.path("/etc/relayd/smarthost-password").write_text("secret\n")
+    relay.run(_block_with("systemctl enable"))
+    _one_worker(relay)
+    assert _show(relay, "ActiveState")["ActiveState"] == "active"
+    unit, settings = (relay.path(each).read_text() for each in made)
+    assert unit == before[0]
+    assert tomllib.loads(settings) == tomllib.loads(before[1])
 
 
 def test_the_journal_knows_how_bad_a_line_is(relay: Machine) -> None:

@@ -61,9 +61,10 @@ mkdir etc/systemd/system
 echo 00000000000000000000000000000001 >etc/machine-id
 
 # relayd, as if pip had installed it. The unit hides /home, /root and /tmp, where the tests may run.
-mkdir -p opt/relayd/bin opt/code/relayd opt/python opt/packages root/relayd
+mkdir -p opt/relayd/bin opt/code/relayd opt/code/systemd opt/python opt/packages root/relayd
 mount --bind "$clone" root/relayd
 mount --bind "$clone/relayd" opt/code/relayd
+mount --bind "$clone/systemd" opt/code/systemd
 mount --bind "$python" opt/python
 mount --bind "$packages" opt/packages
 cat >opt/relayd/bin/relayd <<'END'

@@ -93,6 +93,7 @@ MORE = {  # options that keep a command short
     "top": ["--once"],
     "doctor": ["--quick"],
     "demo": ["--help"],  # it has a relay and files of its own
+    "init": ["--help"],  # it writes settings
     "console": ["--help"],  # it serves until a signal
     "test-mail": ["a@x.test", "--timeout", "1s"],
     "classify": ["550 no such user"],

@@ -17,6 +17,7 @@ from tests.support.cli_world import World
 ID = "0CNA0NJ6E0401"
 LINES = {
     "serve": [],
+    "init": ["--fqdn", "relay.example.org", "--smarthost", "127.0.0.1:1"],
     "check": [],
     "config get": [],
     "config set": ["workers", "2"],

@@ -18,6 +18,7 @@ INPUTS = {
     "relayd addresses import": (b"a@x.test\n", os.EX_UNAVAILABLE),  # no daemon
 }
 OUTPUTS = {"relayd addresses export"}
+BY_OPTION = {"relayd init"}  # tests/e2e/test_init.py: `--password-file -`
 REFUSED = {"relayd backup", "relayd restore", "relayd move", "relayd man"}
 
 
@@ -34,7 +35,12 @@ FILES = {
 
 
 def test_the_table_has_every_command_that_takes_a_file() -> None:
-    assert {name for name, files in FILES.items() if files} == {*INPUTS, *OUTPUTS, *REFUSED}
+    assert {name for name, files in FILES.items() if files} == {
+        *INPUTS,
+        *OUTPUTS,
+        *BY_OPTION,
+        *REFUSED,
+    }
 
 
 @pytest.fixture(autouse=True)

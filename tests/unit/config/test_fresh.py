@@ -1,0 +1,102 @@
+"""New settings: what the text says, and what is never written over."""
+
+import os
+import stat
+import tomllib
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from relayd.config.fresh import Draft, judged, refuse_replacing, says_something, write_fresh
+from relayd.config.toml_text import toml_of
+from relayd.errors import ConfigError
+from relayd.shipped import shipped
+
+TEXT = some.text(alphabet=some.characters(exclude_categories=["Cs"]), max_size=12)
+SCALAR = TEXT | some.integers(-(2**60), 2**60) | some.booleans()
+VALUE = SCALAR | some.lists(SCALAR, max_size=3) | some.dictionaries(TEXT, SCALAR, max_size=3)
+TABLE = some.dictionaries(TEXT, VALUE, max_size=4)
+DOCUMENT = some.fixed_dictionaries(
+    {"fqdn": TEXT},
+    optional={
+        "smarthost": TABLE,
+        "routes": TABLE,
+        "smarthosts": some.dictionaries(TEXT, TABLE, max_size=3),
+        "senders": some.dictionaries(TEXT, TABLE, max_size=3),
+        "listen": some.lists(TABLE, min_size=1, max_size=3),
+    },
+)
+
+
+@given(DOCUMENT)
+def test_what_is_written_is_what_was_meant(values: dict[str, object]) -> None:
+    text = toml_of(values, "one line\nand another")
+    assert tomllib.loads(text) == values
+    assert text.startswith("# one line\n# and another\n")
+
+
+def a_draft(**values: object) -> Draft:
+    smarthost = {"hosts": ["127.0.0.1:1"], "username": "app", "password_file": "secret"}
+    return Draft(
+        values={"fqdn": "relay.example.org", "smarthost": smarthost, **values},
+        about="made by a test",
+        secrets={"secret": "hidden"},
+    )
+
+
+def test_the_secret_is_used_before_it_is_written(tmp_path: Path) -> None:
+    settings = judged(a_draft(), str(tmp_path / "relayd.toml"))
+    assert settings.smarthost.login is not None
+    assert settings.smarthost.login.secret == "hidden"
+    assert "hidden" not in repr(a_draft())
+    assert not [*tmp_path.iterdir()]
+
+
+def test_a_mistake_is_found_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"smarthost\.hosts|workers"):
+        judged(a_draft(workers=1000), str(tmp_path / "relayd.toml"))
+
+
+def test_files_are_there_for_us_and_the_group(tmp_path: Path) -> None:
+    path = tmp_path / "etc" / "relayd.toml"
+    files = write_fresh(a_draft(), str(path), group=os.getegid())
+    assert [each.name for each in files] == ["secret", "relayd.toml"]
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o640}
+    alone = write_fresh(a_draft(), str(tmp_path / "own" / "relayd.toml"), group=None)
+    assert {stat.S_IMODE(each.stat().st_mode) for each in alone} == {0o600}
+
+
+def test_old_ones_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "relayd.toml"
+    for text in ("first", "second"):
+        path.write_text(text)
+        write_fresh(a_draft(), str(path), group=None)
+    assert (tmp_path / "relayd.toml.old").read_text() == "first"
+    assert (tmp_path / "relayd.toml.old.1").read_text() == "second"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (None, False),
+        ("", False),
+        ("# a comment\n[smarthost]\n[[listen]]\n", False),
+        ("workers = 1\n", True),
+        ("[routes]\n'a.test' = 'hold'\n", True),
+        ("no TOML", True),
+    ],
+)
+def test_comments_say_nothing(tmp_path: Path, text: str | None, *, says: bool) -> None:
+    path = tmp_path / "relayd.toml"
+    if text is not None:
+        path.write_text(text)
+    assert says_something(str(path)) == says
+    if says:
+        with pytest.raises(ConfigError, match="--force"):
+            refuse_replacing(a_draft(), str(path))
+
+
+def test_what_is_in_the_clone_is_found() -> None:
+    assert "[Service]" in shipped("systemd/relayd.service")
