@@ -108,6 +108,7 @@ class LazyGroup(Group):
         },
         "Set it up": {
             "init": "relayd.cli.first.init:init",
+            "import": "relayd.cli.first.import_:import_",
             "check": "relayd.cli.daemon:check",
             "config": "relayd.cli.config.command:config",
             "dkim": "relayd.cli.config.dkim:dkim",

@@ -94,6 +94,7 @@ MORE = {  # options that keep a command short
     "doctor": ["--quick"],
     "demo": ["--help"],  # it has a relay and files of its own
     "init": ["--help"],  # it writes settings
+    "import": ["postfix", "/nonexistent/sample"],
     "console": ["--help"],  # it serves until a signal
     "test-mail": ["a@x.test", "--timeout", "1s"],
     "classify": ["550 no such user"],

@@ -18,6 +18,7 @@ ID = "0CNA0NJ6E0401"
 LINES = {
     "serve": [],
     "init": ["--fqdn", "relay.example.org", "--smarthost", "127.0.0.1:1"],
+    "import": ["postfix", "/no/such/folder"],
     "check": [],
     "config get": [],
     "config set": ["workers", "2"],

@@ -18,7 +18,10 @@ INPUTS = {
     "relayd addresses import": (b"a@x.test\n", os.EX_UNAVAILABLE),  # no daemon
 }
 OUTPUTS = {"relayd addresses export"}
-BY_OPTION = {"relayd init"}  # tests/e2e/test_init.py: `--password-file -`
+APART = {
+    "relayd init",
+    "relayd import",
+}  # tests/e2e/: `--password-file -` is read, `import KIND -` refused
 REFUSED = {"relayd backup", "relayd restore", "relayd move", "relayd man"}
 
 
@@ -38,7 +41,7 @@ def test_the_table_has_every_command_that_takes_a_file() -> None:
     assert {name for name, files in FILES.items() if files} == {
         *INPUTS,
         *OUTPUTS,
-        *BY_OPTION,
+        *APART,
         *REFUSED,
     }
 

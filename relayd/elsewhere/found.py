@@ -1,0 +1,120 @@
+"""What the settings of another mail program say, in one form for all programs.
+
+Owns the rule for logins: a password goes to a server that proves its name, or to this machine.
+"""
+
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
+
+from relayd.policy.delivery.route import HostPort
+from relayd.policy.tls.ladder import TlsMode
+
+SUBMISSIONS = 465
+_PROVING = (TlsMode.VERIFY, TlsMode.IMPLICIT)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """What is not as it was. Has no secret."""
+
+    place: str  # the file, and what in it
+    told: str  # what became of it, and what to do
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server that mail is handed to."""
+
+    hosts: tuple[HostPort, ...]
+    tls: TlsMode
+    username: str = ""
+    password: str = field(default="", repr=False)  # or a token
+    auth: str = ""  # empty: whichever is offered
+    certificate: str = ""
+    key_file: str = ""
+    ehlo: str = ""
+    source_address: str = ""
+    connections: int = 0  # 0: not said
+    recipients: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class Rule:
+    """What holds for mail of some senders; None, empty: what holds for all."""
+
+    server: Server | None = None
+    by_default: bool = False  # by the smarthost of all others, and not what a wider rule says
+    address: str = ""  # in the place of reverse-path and From
+    copies: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True, kw_only=True)
+class Listener:
+    address: str
+    networks: list[str] = field(default_factory=list)  # besides this machine
+
+
+@dataclass(slots=True, kw_only=True)
+class Found:
+    """All of it. Patterns are those of relayd: `a@b.example`, `b.example`, `*.b.example`, `*`."""
+
+    fqdn: str = ""  # empty: they do not say
+    server: Server | None = None  # None: the recipients' own servers
+    senders: dict[str, Rule] = field(default_factory=dict)
+    routes: dict[str, "Server | str"] = field(default_factory=dict)  # or a word: direct, smarthost
+    local_users: dict[str, Rule] = field(default_factory=dict)  # names without a domain
+    local_domain: str = ""  # of senders who have none; empty: fqdn
+    local_sender: str = ""  # in the place of all of them
+    aliases: dict[str, list[str]] = field(default_factory=dict)
+    listeners: list[Listener] = field(default_factory=list)  # empty: loopback alone
+    domains: dict[str, str] = field(default_factory=dict)  # of senders, and in their place
+    rewriting: dict[str, object] = field(default_factory=dict)  # keys of [smarthost]
+    hide_client: bool = False
+    tables: dict[str, dict[str, object]] = field(default_factory=dict)  # other keys
+    notes: list[Note] = field(default_factory=list)
+
+    def rule(self, pattern: str) -> Rule:
+        return self.senders.setdefault(pattern, Rule())
+
+    def local_user(self, name: str) -> Rule:
+        return self.local_users.setdefault(name, Rule())
+
+    def set(self, table: str, key: str, value: object) -> None:
+        self.tables.setdefault(table, {})[key] = value
+
+    def note(self, place: str, told: str) -> None:
+        note = Note(place=place, told=told)
+        if note not in self.notes:
+            self.notes.append(note)
+
+
+def is_here(host: str) -> bool:
+    """Tell whether a host is this machine, reached without a network."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def secured(server: Server, place: str, found: Found) -> Server:
+    """Return the server with TLS as relayd needs it: from the first octet on at 465, and proven under a login."""
+    ports = {each.port for each in server.hosts}
+    if SUBMISSIONS in ports and server.tls is not TlsMode.IMPLICIT:
+        if ports != {SUBMISSIONS}:
+            kept = tuple(each for each in server.hosts if each.port != SUBMISSIONS)
+            found.note(
+                place,
+                "hosts at port 465 begin with TLS, the others do not; those at 465 are left out: name them in a [smarthosts.NAME] of their own",
+            )
+            server = replace(server, hosts=kept)
+        else:
+            server = replace(server, tls=TlsMode.IMPLICIT)
+    is_open = server.tls not in _PROVING and not all(is_here(each.host) for each in server.hosts)
+    if server.username and is_open:
+        found.note(
+            place,
+            'made stricter: tls = "verify", for relayd gives a password only to a server whose certificate proves its name;'
+            " `relayd doctor` says whether it does",
+        )
+        return replace(server, tls=TlsMode.VERIFY)
+    return server
