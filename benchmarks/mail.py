@@ -28,6 +28,10 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ordered[min(int(len(ordered) * percent / 100), len(ordered) - 1)]
 
 
+class Refused(SystemExit):
+    """The relay has answered with neither 2yz nor 3yz; unless somebody cares, the benchmark ends."""
+
+
 class Client:
     """One session that submits message after message, each group of commands in one piece."""
 
@@ -66,7 +70,7 @@ class Client:
         while True:
             line = await self._reader.readuntil(b"\r\n")
             if line[:1] not in b"23":
-                raise SystemExit(f"the relay says {line.decode().strip()}")
+                raise Refused(f"the relay says {line.decode().strip()}")
             if line[3:4] != b"-":
                 return
 
@@ -74,13 +78,18 @@ class Client:
 class Arrivals:
     """A next hop that takes everything: `at` has the instant of each message, by its number."""
 
-    def __init__(self, *, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.host, self.port = host, port
+    def __init__(
+        self, *, host: str | Sequence[str] = "127.0.0.1", port: int = 0, shares_port: bool = False
+    ) -> None:
+        """`shares_port`: somebody else has that port of all other addresses."""
+        self.host, self.port, self._shares_port = host, port, shares_port or None
         self.at: dict[int, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._serve, self.host, self.port, backlog=500)
+        self._server = await asyncio.start_server(
+            self._serve, self.host, self.port, backlog=500, reuse_port=self._shares_port
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
