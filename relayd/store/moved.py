@@ -50,25 +50,30 @@ def read(value: bytes | None) -> Mark | None:
 
 def check_served(leaving: bytes | None, arriving: bytes | None) -> None:
     """Raise StoreMoved, which says what to do, for a queue that no relayd may serve."""
+    if why := why_not_served(leaving, arriving):
+        raise StoreMoved(why)
+
+
+def why_not_served(leaving: bytes | None, arriving: bytes | None) -> str:
+    """Say why no relayd may serve a queue with these rows, and what to do; empty: it may."""
     gone, come = read(leaving), read(arriving)
     if gone is not None and gone.state == DONE:
-        raise StoreMoved(
+        return (
             f"the queue went from {gone.source} to {gone.target}: name that in store.url;"
             f" to stay here, run {gone.command} --undo"
         )
     if gone is not None:
-        raise StoreMoved(
+        return (
             f"the queue is being copied from {gone.source} to {gone.target}: go on with {gone.command};"
             " with --undo that gives the copy up"
         )
     if come is not None and come.state == UNDER_WAY:
-        raise StoreMoved(
+        return (
             f"the copy of {come.source} in {come.target} is not complete: go on with {come.command}"
         )
     if come is not None and come.state == GIVEN_UP:
-        raise StoreMoved(
-            f"the copy of {come.source} in {come.target} was given up: name another store in store.url"
-        )
+        return f"the copy of {come.source} in {come.target} was given up: name another store in store.url"
+    return ""
 
 
 def _plain(part: Any) -> Any:

@@ -17,7 +17,7 @@ from relayd.errors import CopyFailed, LeaseLost, StoreMoved, StoreUnavailable
 from relayd.mail.ids import WorkerNumber
 from relayd.ports.outbox import TOLD, Subscription
 from relayd.ports.view import Query
-from relayd.store import open_view
+from relayd.store import examine, examine_server, open_view
 from relayd.store.copying import postgres_side
 from relayd.store.copying.opening import opened
 from relayd.store.copying.run import Copied, copy, undo
@@ -237,6 +237,26 @@ async def test_no_relayd_serves_either_while_it_is_copied(
     with pytest.raises(StoreMoved, match=r"went from postgresql:"):
         await register(server)
     await register(f"sqlite:{tmp_path}/queue.db")
+
+
+def why_moved(url: str) -> str:
+    facts, _ = examine(url) if url.startswith("sqlite:") else examine_server(url)
+    return facts.moved
+
+
+async def test_a_look_from_outside_tells_which_of_the_two_may_be_served(
+    full: str, server: str
+) -> None:
+    """`relayd store status` and `relayd doctor` tell what a daemon would at its start."""
+    assert why_moved(full) == ""
+    await cut_short(full, server, 9)
+    asked = [await asyncio.to_thread(why_moved, url) for url in (full, server)]
+    assert "is being copied" in asked[0]
+    assert "is not complete" in asked[1]
+    await copied(full, server)
+    asked = [await asyncio.to_thread(why_moved, url) for url in (full, server)]
+    assert "went from sqlite:" in asked[0]
+    assert asked[1] == ""
 
 
 async def test_very_many_rows_are_counted_about(

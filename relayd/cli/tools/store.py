@@ -63,7 +63,7 @@ store.add_command(copy)
 def status(*, as_json: bool) -> None:
     """Show where the queue is, the version of its schema, and its size.
 
-    Of a database also each step of the schema: when it was applied, or which machines it waits for.
+    Also, in `moved`, why no relayd may serve it: `store copy` copies it, or did. Of a database also each step of the schema: when it was applied, or which machines it waits for.
     """
     url = load_settings().store.url
     facts = _looked_at(url)
@@ -72,6 +72,8 @@ def status(*, as_json: bool) -> None:
         return
     steps = facts.pop("steps", ())
     for name, value in facts.items():
+        if name == "moved" and value is None:
+            continue
         click.echo(paint(f"{name:<10} {megabytes(value) if name == 'octets' else value}"))
     for each in steps:
         click.echo(paint(f"{'step':<10} {_told(each)}"))
@@ -149,6 +151,7 @@ def _looked_at(url: str) -> dict[str, Any]:
         raise NotRunning(f"{name}: {facts.problem}")
     told = {"store": name, "schema": facts.schema, "newest": facts.newest_schema}
     told["octets"] = facts.octets
+    told["moved"] = facts.moved or None
     if not is_file(url):
         with asking(url):
             told["steps"] = [_fields(each) for each in steps_of(url)]

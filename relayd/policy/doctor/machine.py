@@ -22,6 +22,7 @@ class StoreFacts:
     exists: bool = True
     denied: bool = False  # the one who asks may not read it
     problem: str = ""  # why it cannot be read
+    moved: str = ""  # why no relayd may serve it, though it can be read: `relayd.store.moved`
     complaints: tuple[str, ...] = ()  # of SQLite's quick check
     checked: bool = False  # it was made: the file is small enough
     octets: int = 0
@@ -78,6 +79,9 @@ class FileFacts:
     privacy: Privacy | None = None  # of a secret
 
 
+MOVED = "relayd does not start on it (docs/howto/cluster.md#from-one-machine-with-a-queue-file)."
+
+
 def judge_store(facts: StoreFacts) -> Finding:
     """Judge the queue file."""
 
@@ -91,9 +95,10 @@ def judge_store(facts: StoreFacts) -> Finding:
     if facts.denied:
         remedy = "Ask as root, or as the user that relayd runs as."
         return found(Level.UNKNOWN, "you may not read the queue", remedy)
-    if facts.problem:
-        remedy = "Look at the path in store.url, and at the disk."
-        return found(Level.FAIL, facts.problem, remedy)
+    at_the_path = "Look at the path in store.url, and at the disk."
+    for reason, remedy in ((facts.problem, at_the_path), (facts.moved, MOVED)):
+        if reason:
+            return found(Level.FAIL, reason, remedy)
     if facts.complaints:
         reason = f"SQLite finds the file damaged: {facts.complaints[0]}"
         return found(Level.FAIL, reason, "Stop relayd, keep the file, restore the last backup.")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from relayd.policy.doctor.finding import Check, Finding, Level
-from relayd.policy.doctor.machine import in_words
+from relayd.policy.doctor.machine import MOVED, in_words
 
 _CHECKPOINTS = timedelta(minutes=15)
 _LOG_BETWEEN = 8 * 2**30  # octets
@@ -16,6 +16,7 @@ _OLD = timedelta(minutes=10)
 class ServerFacts:
     name: str  # what people know it by
     problem: str = ""  # why it cannot be asked
+    moved: str = ""  # why no relayd may serve its queue: `relayd.store.moved`
     version: str = ""
     schema: int = 0
     newest_schema: int = 0
@@ -66,8 +67,7 @@ def _findings(facts: ServerFacts) -> Iterator[Finding]:
         remedy = "See that the server runs, and lets this machine in: store.url names it."
         yield found(Level.FAIL, facts.problem, remedy)
         return
-    if facts.lacking:
-        yield found(Level.FAIL, facts.lacking, "Grant it as the owner of the tables.")
+    yield from (found(Level.FAIL, *each) for each in _what_stops_relayd(facts))
     if facts.lacks:
         yield found(
             Level.WARN,
@@ -106,6 +106,14 @@ def _findings(facts: ServerFacts) -> Iterator[Finding]:
         )
     size = f"{facts.octets / 10**6:.1f} MB"
     yield found(Level.OK, f"PostgreSQL {facts.version}, schema {facts.schema}, {size}")
+
+
+def _what_stops_relayd(facts: ServerFacts) -> Iterator[tuple[str, str]]:
+    """Yield what keeps relayd from serving the queue, each with what to do."""
+    if facts.moved:
+        yield facts.moved, MOVED
+    if facts.lacking:
+        yield facts.lacking, "Grant it as the owner of the tables."
 
 
 def _slow(facts: ServerFacts) -> Iterator[str]:

@@ -14,7 +14,8 @@ from relayd.policy.doctor.machine import QueueFacts
 from relayd.policy.doctor.server import ServerFacts
 from relayd.ports.membership import Node
 from relayd.ports.schema import Migrated, SchemaStep, StepKind
-from relayd.store.postgres import nodes, rights, schema, upgrade
+from relayd.store import moved
+from relayd.store.postgres import meta, nodes, rights, schema, upgrade
 from relayd.store.postgres.line import READS, WRITES, Line, Operation, Session
 from relayd.store.postgres.startup import Startup, check_server
 from relayd.store.postgres_url import read_url
@@ -36,6 +37,7 @@ _SETTINGS = (
     " (SELECT coalesce(extract(epoch FROM max(now() - xact_start)), 0)::float8 FROM pg_stat_activity"
     " WHERE backend_xmin IS NOT NULL AND pid <> pg_backend_pid() AND datname = current_database())"
 )
+_HAS_MARKS = "SELECT coalesce(has_table_privilege(to_regclass('meta'), 'SELECT'), false)"
 _WAITING = "SELECT state, count(*), min(message_id) FROM queue GROUP BY state"
 
 
@@ -100,6 +102,7 @@ async def _server(db: Session, name: str) -> ServerFacts:
         version=version.partition(" ")[0],
         schema=max(there, default=0),
         newest_schema=schema.newest(),
+        moved=await _moved(db),
         lacking=await rights.lacking_of(db) if schema.is_ready(there) else "",
         lacks=tuple([each.name for each in lacks]),
         waiting=tuple([each.name for each in waiting if each.kind is StepKind.CONTRACT]),
@@ -111,6 +114,14 @@ async def _server(db: Session, name: str) -> ServerFacts:
         max_wal_size=wal * _MB,
         oldest_snapshot=timedelta(seconds=max(oldest, 0)),
     )
+
+
+async def _moved(db: Session) -> str:
+    """Say why no relayd may serve the queue; empty: it may, or this role may not know."""
+    if not await db.value(_HAS_MARKS):
+        return ""
+    marks = [await meta.value(db, key) for key in (moved.LEAVING, moved.ARRIVING)]
+    return moved.why_not_served(*marks)
 
 
 async def _queue(db: Session) -> QueueFacts:

@@ -12,6 +12,7 @@ import apsw
 from relayd.errors import StoreError, StoreForbidden
 from relayd.mail.ids import received_at_of
 from relayd.policy.doctor.machine import QueueFacts, StoreFacts
+from relayd.store import moved
 from relayd.store.sqlite.connection import newest_schema, translate
 from relayd.store.sqlite.outside import OutsideReader
 
@@ -44,6 +45,11 @@ def examine(path: str) -> tuple[StoreFacts, QueueFacts | None]:
         file.close()
 
 
+def _marks(db: apsw.Connection) -> list[bytes | None]:
+    sql = "SELECT value FROM meta WHERE key = ?"
+    return [db.execute(sql, (key,)).get for key in (moved.LEAVING, moved.ARRIVING)]
+
+
 def _octets(path: str) -> int:
     """Return the size of a file that may be read. Raises OSError."""
     octets = Path(path).stat().st_size
@@ -72,6 +78,7 @@ def _seen(db: apsw.Connection, path: str, octets: int) -> tuple[StoreFacts, Queu
         octets=octets,
         schema=int(db.execute("PRAGMA user_version").get),
         newest_schema=newest_schema(),
+        moved=moved.why_not_served(*_marks(db)),
     )
     if facts.complaints:
         return facts, None  # what it would tell of the mail is worth nothing

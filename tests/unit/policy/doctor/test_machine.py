@@ -42,6 +42,7 @@ STORES = {
         Level.FAIL,
         "damaged: row 7 missing",
     ),
+    "moved": (a_store(moved="the queue went to b"), Level.FAIL, "the queue went to b"),
     "older": (a_store(schema=2), Level.WARN, "schema 2, this relayd has 3"),
 }
 

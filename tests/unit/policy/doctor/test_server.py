@@ -29,6 +29,11 @@ def test_a_role_that_lacks_a_right() -> None:
     assert (found.level, found.reason) == (Level.FAIL, facts.lacking)
 
 
+def test_a_queue_that_was_copied_to_another_store() -> None:
+    found, _ = judge_server(ServerFacts(name=NAME, moved="the queue went to sqlite:b"))
+    assert (found.level, found.reason) == (Level.FAIL, "the queue went to sqlite:b")
+
+
 @pytest.mark.parametrize(
     ("facts", "reason", "remedy"),
     [
