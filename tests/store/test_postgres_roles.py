@@ -138,6 +138,7 @@ def questions_work(world: World, url: str) -> None:
         ("addresses",),
         ("pauses",),
         ("sites",),
+        ("stats", "--by", "domain"),
         ("tlsrpt", "show"),
         ("nodes",),
         ("store", "status"),

@@ -33,11 +33,12 @@ async def answer(db: Session, query: TallyQuery) -> TallyAnswer:
     await db.begin()
     await db.execute(_ONE_SNAPSHOT)
     rest, counted_until = await tallying.uncounted(db, _LIVE), None
-    begins = await tallying.begins_at(db) if rest is None else rest.begins
+    begins, kept = await tallying.complete_from(db)
+    if rest is not None:
+        begins = rest.begins
     if rest is not None and await db.value(_BEHIND, rest.upto) is not None:
         counted_until = from_ms(await db.value(_BEHIND, rest.after))
         rest = None
-    kept = await tallying.kept_from(db)
     if begins is not None:
         begins = max(begins, kept[DAY])
     since = max(0 if query.since is None else to_ms(query.since), begins or 0)
