@@ -17,7 +17,7 @@ from relayd.deliverer.nexthop.hosts import NextHop, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.sessions import Sessions
-from relayd.policy.delivery.admission import queue_window
+from relayd.policy.delivery.admission import claim_window, queue_window
 from relayd.policy.delivery.queue_state import (
     MAY_SEND,
     TAKES_WORK,
@@ -63,7 +63,9 @@ class DestinationQueue:
         self._expiry: asyncio.TimerHandle | None = None  # of the lease, without work
         self._state = QueueState.PROBING
         self._why: QueueClosed | None = None
-        self.probing = 0  # its part of the scheduler's count; the scheduler writes it
+        self.opened_at = asyncio.get_running_loop().time()
+        self.probing = 0  # its part of the scheduler's counts; the window writes it
+        self.is_aside = False  # its answer is late; the same
 
     @property
     def is_closing(self) -> bool:
@@ -94,6 +96,15 @@ class DestinationQueue:
         if self._state not in TAKES_WORK:
             return True
         return bool(self._waiting) and len(self._waiting) >= self._window()
+
+    @property
+    def has_enough(self) -> bool:
+        """Claims should bring no more for now: the rest of its window is for new mail."""
+        return self.is_full or len(self._waiting) >= claim_window(self._window())
+
+    def has_waiting(self, count: int) -> bool:
+        """Tell whether so many messages wait for a connection."""
+        return len(self._waiting) >= count
 
     @property
     def is_half_empty(self) -> bool:

@@ -16,14 +16,13 @@ from relayd.errors import StoreBroken, StoreError
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import Quota
+from relayd.policy.delivery.looking import POLL
 from relayd.ports.outward import Clock
 from relayd.ports.queue import QueueStore, Work
 from relayd.trace import tracing
 
 LEASE_FOR = timedelta(seconds=60)
 """How long a crash delays mail at most, and how long a stalled store or machine loses no lease."""
-POLL = 1.0
-"""Seconds between looks at the store; wake-ups are hints only. A second is no delay for mail."""
 _RENEWALS = 3  # in the time of a lease: one may fail, and one be late
 _JOINS_BY = 5.0  # seconds between renewals of a worker that the others do not count yet
 _SURE = 2 / 3  # of that time a lease is ours without asking; two renewals are due by then
@@ -60,6 +59,11 @@ class Leases:
             but=but,
             only=only,
         )
+
+    @property
+    def next_due(self) -> float | None:
+        """Return the seconds until something is due that the last claim saw, as the store says it."""
+        return self._store.next_due()
 
     async def renew(self, on_freed: Callable[[], None]) -> None:
         """Renew until cancelled, and free what others held too long; then call `on_freed`."""

@@ -11,15 +11,17 @@ from collections.abc import Callable, Collection
 import structlog
 
 from relayd.deliverer.destination_queue import DestinationQueue
-from relayd.deliverer.leases import POLL, Leases
+from relayd.deliverer.leases import Leases
 from relayd.deliverer.nexthop.hosts import NextHop
 from relayd.deliverer.pauses import Pauses, in_words
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.site_news import SiteNews
+from relayd.deliverer.window import Window
 from relayd.errors import StoreBroken, StoreError
-from relayd.policy.delivery.admission import WINDOW, Admission, Load, Who
+from relayd.policy.delivery.admission import ASIDE_AFTER, WINDOW, Who
+from relayd.policy.delivery.looking import rest
 from relayd.policy.delivery.shares import Part
 from relayd.policy.seldom import Seldom
 from relayd.policy.stopping import RECORD_WITHIN
@@ -47,6 +49,8 @@ class Scheduler:
     ) -> None:
         """`slots` is how many connections there may be; `news` is read again with each look for work."""
         self._news = news
+        self.hears_hints: Callable[[], bool] = lambda: False  # of all who have the queue
+        self._was_busy, self._busy_at = True, 0.0  # since it was last asked, and when that was
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
         self._queues = leases.queues
@@ -54,8 +58,7 @@ class Scheduler:
         self._next_hop = next_hop
         self._recorder = recorder
         self._rerouter = rerouter
-        self._admission = Admission(slots)
-        self._load = Load()
+        self._window = Window(slots)
         self._pauses = pauses
         self._history = pauses.history
         self._left_out: set[str] | None = None  # by a claim that found nothing else; None: unknown
@@ -66,7 +69,7 @@ class Scheduler:
 
     def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
         """Tell whether more may be leased: a new message of that size for those destinations."""
-        if not self._may_lease or not self._admission.has_room(self._load, octets):
+        if not self._may_lease or not self._window.has_room(octets):
             return False
         for destination in destinations:  # noqa: SIM110 -- for each new message: no generator
             if self._is_full(destination):
@@ -90,7 +93,9 @@ class Scheduler:
         queue = self._queues.get(destination)
         if queue is None or not queue.is_verified:
             is_known_good = destination in self._history.known_good
-            if not self._admission.may_probe(self._load, is_known_good=is_known_good):
+            if not self._window.may_probe(queue, is_known_good=is_known_good):
+                if self._window.is_crowded:
+                    self._wake.set()  # to set aside who is late
                 return True
         return queue is not None and queue.is_full
 
@@ -99,24 +104,21 @@ class Scheduler:
 
         Most of a thousand queues have nothing to do; those are not looked at again until they have.
         """
-        may_probe = {
-            is_known_good: self._admission.may_probe(self._load, is_known_good=is_known_good)
-            for is_known_good in (False, True)
-        }
         known_good = self._history.known_good
         full = set()
         for destination in tuple(self._busy):
             queue = self._queues.get(destination)
             if queue is None or queue.is_at_rest:
                 self._busy.discard(destination)
-            elif queue.is_full or not (queue.is_verified or may_probe[destination in known_good]):
+            elif queue.has_enough or not (
+                queue.is_verified
+                or self._window.may_probe(queue, is_known_good=destination in known_good)
+            ):
                 full.add(destination)
         return full
 
     def put(self, work: Work) -> None:
         """Take leased work into the window."""
-        self._load.messages += 1
-        self._load.octets += _held(work)
         destination = work.lease.destination
         queue = self._queues.get(destination)
         if queue is None or queue.lease != work.lease:
@@ -127,14 +129,15 @@ class Scheduler:
                 tracing.about_destination("lease_taken", work.lease)
         if not self._may_lease:
             queue.close()  # a claim or a commit that was under way brought it: hand it back
-        if not queue.is_verified:
-            queue.probing += 1
-            self._load.probing += 1
+        if self._window.is_empty and not self._was_busy:
+            self.wake()  # the rest may be long, and others may have seen something of the site
+        self._window.put(queue, work)
         self._busy.add(destination)
         queue.put(work)
 
     def wake(self) -> None:
         """Look at the store now: something may have become due."""
+        self._was_busy = True
         self._wake.set()
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
@@ -156,7 +159,7 @@ class Scheduler:
             except StoreError as error:
                 if trouble.is_due(loop.time()):
                     log.warning("claim_failed", fault="local", reason=str(error))
-            if not claimed or self._admission.quota(self._load) is None:
+            if not claimed or self._window.quota is None:
                 await self._doze()
         await self._stopped.wait()  # what is under way is ours as long as it lasts
         renewal.cancel()
@@ -198,7 +201,8 @@ class Scheduler:
     async def _claim(self) -> int:
         """Claim what there is room for, put it in the queues; return how many recipients came."""
         self._left_out = None
-        quota = self._admission.quota(self._load)
+        self._set_aside()
+        quota = self._window.quota
         if quota is None or not self._may_lease:
             return 0
         full = self._full()
@@ -227,12 +231,30 @@ class Scheduler:
             return frozenset(self._history.known_good)
         return frozenset(name for name, queue in self._queues.items() if queue.is_verified)
 
+    def _set_aside(self) -> None:
+        """Let those whose answer is late keep nobody from being asked."""
+        late = (queue for name in self._busy if (queue := self._queues.get(name)) is not None)
+        self._window.set_aside(late, asyncio.get_running_loop().time())
+
     async def _doze(self) -> None:
         try:
-            async with asyncio.timeout(POLL):
+            async with asyncio.timeout(self._rest):
                 await self._wake.wait()
         except TimeoutError:
             pass
+
+    @property
+    def _rest(self) -> float:
+        """Return the seconds until the next look at the store."""
+        if self._window.is_crowded:
+            return ASIDE_AFTER
+        now = asyncio.get_running_loop().time()
+        if self._was_busy or not self._window.is_empty:
+            self._was_busy, self._busy_at = False, now
+        quiet_for = now - self._busy_at
+        return rest(
+            hears_hints=self.hears_hints(), quiet_for=quiet_for, next_due=self._leases.next_due
+        )
 
     def _open(self, lease: Lease) -> DestinationQueue:
         assert self._tasks is not None
@@ -251,15 +273,13 @@ class Scheduler:
         return len(self._queues) <= _FEW_QUEUES
 
     def done(self, queue: DestinationQueue, work: Work) -> None:
-        self._load.messages -= 1
-        self._load.octets -= _held(work)
-        if queue.probing:
-            self._end_probing(queue, 1)
-        if self._load.messages == WINDOW // 2 or queue.is_half_empty:
+        has_room = self._window.done(queue, work)
+        if has_room or self._window.load.messages == WINDOW // 2 or queue.is_half_empty:
             self._wake.set()
 
     def verified(self, queue: DestinationQueue) -> None:
-        self._end_probing(queue, queue.probing)
+        if self._window.verified(queue):
+            self._wake.set()
         destination = queue.lease.destination
         self._history.took_mail(destination)
         # Mail for it that waits in the store was left out by the last claim; most new domains
@@ -267,16 +287,10 @@ class Scheduler:
         if self._left_out is None or destination in self._left_out:
             self._wake.set()
 
-    def _end_probing(self, queue: DestinationQueue, count: int) -> None:
-        before = self._load.probing
-        queue.probing -= count
-        self._load.probing -= count
-        if self._admission.is_probing_room_free(before, self._load.probing):
-            self._wake.set()
-
     def closed(self, queue: DestinationQueue, why: QueueClosed | None) -> None:
         assert self._tasks is not None
         self._busy.add(queue.lease.destination)
+        self._was_busy = True
         name = f"return of the lease of {queue.lease.destination}"
         self._tasks.create_task(self._hand_back(queue, why), name=name)
 
@@ -289,8 +303,3 @@ class Scheduler:
             del self._queues[destination]
         self._quiet.set()
         self._wake.set()
-
-
-def _held(work: Work) -> int:
-    """Return how many octets of content it has in memory; a file is none of them."""
-    return len(work.content) if isinstance(work.content, bytes) else 0

@@ -192,6 +192,13 @@ class QueueStore(Upkeep, Protocol):
         """
         ...
 
+    def next_due(self) -> float | None:
+        """Return the seconds from now until something is due that the last claim saw; infinity: nothing waits.
+
+        None where it does not say: a look is cheap, or that claim found something. What was put in since is not in it.
+        """
+        ...
+
     async def extend(
         self, leases: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:

@@ -9,6 +9,11 @@ class Wakeups(Protocol):
     A hint may be lost, and costs then what the poll takes: nobody relies on one.
     """
 
+    @property
+    def are_heard(self) -> bool:
+        """Tell whether those of the others come here, as far as that can be known."""
+        ...
+
     def give(self) -> None:
         """Tell the others to look; of many in one moment two are told."""
         ...
@@ -18,5 +23,5 @@ class Wakeups(Protocol):
         ...
 
     def close(self) -> None:
-        """Give no more hints and hear none."""
+        """Give a last hint, for leases come back, then none; and hear none."""
         ...

@@ -57,10 +57,10 @@ from relayd.worker.inherited import Inherited
 from relayd.worker.installation import mark_of
 from relayd.worker.intake import Intake
 from relayd.worker.inward import receive
+from relayd.worker.machine_wide import for_the_machine
 from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
-from relayd.worker.sampling import COUNT_WITHIN, keep_sampling
 from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
@@ -229,6 +229,7 @@ async def _serve(
         outward = await deliver(settings, parts, tasks, news, fallbacks)
         scheduler = outward.scheduler
         wakeups = _wakeups(settings, inherited, parts, tasks, scheduler.wake)
+        scheduler.hears_hints = lambda: wakeups.are_heard
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
             parts,
@@ -250,7 +251,6 @@ async def _serve(
                 housekeeping.tidy(settings.store.history, parts.store, parts.clock),
                 name="purge of the history",
             ),
-            tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
             tasks.create_task(outward.scarce.run(outward.sites), name="shares of limits"),
             tasks.create_task(
                 housekeeping.finish_upgrade(parts.store, parts.clock), name="steps of the schema"
@@ -265,10 +265,6 @@ async def _serve(
                 housekeeping.keep_looking(parts.pausing, parts.asking), name="pause rules"
             ),
             tasks.create_task(
-                housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),
-                name="bounced content",
-            ),
-            tasks.create_task(
                 housekeeping.keep_telling(outward.reporter), name="reports not mailed"
             ),
             tasks.create_task(
@@ -281,15 +277,7 @@ async def _serve(
                 name="login file",
             ),
         ]
-        if parts.store.samples is not None:
-            sampling = keep_sampling(
-                parts.store.samples,
-                worker=parts.worker,
-                open_view=partial(open_view, settings.store.url, within=COUNT_WITHIN),
-                clock=parts.clock,
-                counters=inherited.counters.samples,
-            )
-            background.append(tasks.create_task(sampling, name="samples of the queue"))
+        background += for_the_machine(settings, inherited, parts, tasks)
         if parts.signer is not None:
             comparing = keep_comparing(parts.signer, resolver_of(settings, parts.clock).texts)
             background.append(tasks.create_task(comparing, name="records of DKIM keys"))

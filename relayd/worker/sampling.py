@@ -1,4 +1,4 @@
-"""What the workers of machines that share a queue note in it, every 15 seconds: one counts the queue for all, and each machine tells its own numbers."""
+"""What machines that share a queue note in it, every 15 seconds, the first worker of each: one counts the queue for all, and each machine tells its own numbers."""
 
 import asyncio
 import time
@@ -35,33 +35,31 @@ async def keep_sampling(
     clock: Clock,
     counters: Callable[[], Iterable[Sample]],
 ) -> None:
-    """Look whose turn it is, each worker at another time."""
+    """Look whose turn it is, each machine at another time."""
     told = Seldom()
-    while True:
-        try:
-            await samples.note_work(numbers_of(counters()))
-            await count_for_all(samples, open_view=open_view, clock=clock)
-        except StoreBroken:
-            raise
-        except StoreError as error:
-            if told.is_due(clock.monotonic()):
-                log.warning("sample_failed", fault="local", reason=str(error))
-        await asyncio.sleep(_LOOKED + worker % 8 / 3)
+    with closing(open_view()) as view:
+        while True:
+            try:
+                await samples.note_work(numbers_of(counters()))
+                await count_for_all(samples, view=view, clock=clock)
+            except StoreBroken:
+                raise
+            except StoreError as error:
+                if told.is_due(clock.monotonic()):
+                    log.warning("sample_failed", fault="local", reason=str(error))
+            await asyncio.sleep(_LOOKED + worker % 8 / 3)
 
 
-async def count_for_all(
-    samples: Samples, *, open_view: Callable[[], QueueView], clock: Clock
-) -> bool:
+async def count_for_all(samples: Samples, *, view: QueueView, clock: Clock) -> bool:
     """Count the queue if it is our turn; tell whether it was. Raises StoreError.
 
-    In a thread, and on a connection of its own: a long queue takes seconds.
+    In a thread, and `view` is nobody else's: a long queue takes seconds.
     """
     if not await samples.take_turn(_LEASE):
         return False
 
     def read() -> tuple[Counts, Sequence[Metric]]:
-        with closing(open_view()) as view:
-            return count(view, clock.now())
+        return count(view, clock.now())
 
     began = time.monotonic()
     counts, metrics = await asyncio.to_thread(read)

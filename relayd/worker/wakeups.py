@@ -25,6 +25,10 @@ class Together:
     def __init__(self, kinds: Sequence[Wakeups]) -> None:
         self._kinds = kinds
 
+    @property
+    def are_heard(self) -> bool:
+        return all(each.are_heard for each in self._kinds)
+
     def give(self) -> None:
         for each in self._kinds:
             each.give()
@@ -59,6 +63,10 @@ class SocketWakeups:
         else:
             self._loop.add_reader(self._socket, self._heard, self._socket)
 
+    @property
+    def are_heard(self) -> bool:
+        return self._socket is not None
+
     def give(self) -> None:
         """Tell the others: now, or when the rest after the last time is over."""
         if self._is_resting:
@@ -74,6 +82,7 @@ class SocketWakeups:
 
     def close(self) -> None:
         if self._socket is not None:
+            self._tell()
             self._loop.remove_reader(self._socket)
             self._socket.close()
             with suppress(OSError):

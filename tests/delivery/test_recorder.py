@@ -402,7 +402,7 @@ async def test_after_a_nap_a_worker_asks_for_its_lease_before_it_sends() -> None
         await take_over(post)
         with capture_logs() as logs:
             post.scheduler.put(work)
-            await eventually(lambda: post.scheduler._load.messages == 0)
+            await eventually(lambda: post.scheduler._window.load.messages == 0)
         assert len(server.messages) == 1
         assert [line["event"] for line in logs] == ["lease_lost"]
 
@@ -432,7 +432,7 @@ async def test_what_is_claimed_along_with_mail_to_be_moved_does_not_wait_for_tha
         taken = await take_over(post)
         with capture_logs() as logs:
             await eventually(lambda: logs)
-            await eventually(lambda: post.scheduler._load.messages == 0)
+            await eventually(lambda: post.scheduler._window.load.messages == 0)
             for work in taken:
                 await post.store.release(work.lease)
             post.scheduler.wake()

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import math
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -14,18 +15,20 @@ from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoH
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.rerouter import Rerouter
+from relayd.deliverer.window import Window
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
 from relayd.mail.words import Category
 from relayd.net.smtp.breakdown import broken
-from relayd.policy.delivery import history
+from relayd.policy.delivery import history, looking
 from relayd.policy.delivery.admission import (
     PROBING_WINDOW,
     QUEUE_WINDOW,
     SLOW_WINDOW,
     WINDOW,
     WINDOW_OCTETS,
+    Load,
 )
 from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.delivery.shares import ALONE, NOTHING
@@ -68,6 +71,39 @@ async def test_what_becomes_due_is_noticed_without_a_wake() -> None:
         await eventually(lambda: post.scheduler._tasks is not None)
         await put_all(store, 1)
         await server.received(1)
+
+
+class Quiet(FaultyStore):
+    """A store that says that nothing waits."""
+
+    def next_due(self) -> float | None:
+        return math.inf
+
+
+async def test_looks_are_rare_where_hints_come_and_every_hint_is_followed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A look costs a database a statement. Without hints, mail is found by looks alone."""
+    monkeypatch.setattr(looking, "POLL", 0.002)
+    monkeypatch.setattr(looking, "QUIET_AFTER", 0.0)
+    monkeypatch.setattr(looking, "LONGEST", 60.0)
+    store = Quiet(FakeClock())
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await post.settled(await post.submit(a_message("first@x.test")))
+        looks = store.calls["claim"]
+        await eventually(lambda: store.calls["claim"] > looks + 3)
+        post.scheduler.hears_hints = lambda: True
+        await eventually(lambda: post.scheduler._rest == 60.0)
+        await asyncio.sleep(0.05)  # the look that was under way
+        looks = store.calls["claim"]
+        await asyncio.sleep(0.05)
+        assert store.calls["claim"] == looks
+        await put_all(store, 1)
+        post.scheduler.wake()
+        await server.received(2)
+        await eventually(lambda: post.scheduler._rest == 60.0)
+        await post.submit(a_message("born@x.test"), leased=True)
+        await server.received(3)
 
 
 async def test_a_stuck_destination_does_not_fill_the_window() -> None:
@@ -151,7 +187,7 @@ async def test_the_window_is_empty_again_when_all_is_done() -> None:
             await post.submit(a_message("a@x.test"), leased=True)
         await post.settled()
         await eventually(lambda: post.scheduler.has_room(WINDOW_OCTETS))
-        assert post.scheduler._load.messages == 0
+        assert post.scheduler._window.load.messages == 0
 
 
 async def test_a_store_that_gives_no_work_is_asked_again() -> None:
@@ -523,6 +559,66 @@ async def test_any_number_of_silent_destinations_leaves_room_for_a_verified_one(
         end.set()
 
 
+async def test_hundreds_of_silent_destinations_keep_no_new_one_from_being_asked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F-34: a part of the window is for unknown destinations, and who is late has no place in it."""
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        alive, end = post.scheduler._next_hop, asyncio.Event()
+        post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
+        for number in range(PROBING_WINDOW + 100):
+            dead = a_recipient("a@dead.test", destination=f"mx:{number}.test")
+            await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
+        message = await post.submit(a_message("a@new.test"))
+        await eventually(lambda: post.row(message).status is Status.RELAYED)
+        assert post.scheduler._window.load.aside
+        end.set()
+        await eventually(lambda: post.scheduler._window.load == Load())
+
+
+async def test_who_was_late_and_answers_gets_the_rest_of_its_mail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
+    gate, end = asyncio.Event(), asyncio.Event()
+    script: Script = {"GREETING": Wait(gate, "220 mx.test")}
+    async with ScriptedServer(script) as server, a_post(server.port) as post:
+        alive = post.scheduler._next_hop
+        post.scheduler._window = Window(2 * WINDOW)
+        post.scheduler._next_hop = lambda key: alive(key) if key == SMARTHOST else Mute(end)
+        messages = [await post.submit(a_message(f"u{n}@x.test")) for n in range(3 * SLOW_WINDOW)]
+        for number in range(PROBING_WINDOW):
+            dead = a_recipient("a@dead.test", destination=f"mx:{number}.test")
+            await post.store.enqueue(a_message(dead), worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await eventually(lambda: SMARTHOST in post.scheduler._queues)
+        await eventually(lambda: post.scheduler._queues[SMARTHOST].is_aside)
+        assert not post.scheduler.has_room(0, [SMARTHOST])
+        gate.set()
+        await eventually(lambda: {post.row(one).status for one in messages} == {Status.RELAYED})
+        end.set()
+
+
+async def test_a_backlog_leaves_room_for_new_mail() -> None:
+    """What is due would take all of the window, again and again, and new mail would wait for its end."""
+    gate = asyncio.Event()
+    script: Script = {"DOT": InTurn("250 ok", Wait(gate, "250 ok"))}
+    async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
+        await post.settled(await post.submit(a_message("first@x.test")))
+        for number in range(2 * QUEUE_WINDOW):
+            backlog = a_message(f"u{number}@x.test")
+            await post.store.enqueue(backlog, worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await eventually(lambda: post.leased() > QUEUE_WINDOW // 2)
+        for _ in range(3):
+            post.scheduler.wake()
+            await asyncio.sleep(0)
+        assert post.scheduler.has_room(0, [SMARTHOST])
+        gate.set()
+        await post.settled()
+
+
 async def test_a_destination_that_fails_is_no_longer_known_good() -> None:
     async with ScriptedServer() as server, a_post(server.port) as post:
         await post.settled(await post.submit(a_message("first@x.test")))
@@ -566,16 +662,16 @@ async def test_the_part_for_unknown_destinations_is_free_again_when_they_answer(
         ScriptedServer({"GREETING": Wait(gate, "220 mx.test")}) as server,
         a_post(server.port, store=store) as post,
     ):
-        await eventually(lambda: post.scheduler._load.probing == SLOW_WINDOW)
+        await eventually(lambda: post.scheduler._window.load.probing == SLOW_WINDOW)
         gate.set()
         await post.settled()
-        await eventually(lambda: post.scheduler._load.messages == 0)
-        assert post.scheduler._load.probing == 0
+        await eventually(lambda: post.scheduler._window.load.messages == 0)
+        assert post.scheduler._window.load.probing == 0
 
 
 async def test_a_long_queue_is_fetched_without_a_poll(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not a window full a second: who has worked off half of it looks for more."""
-    monkeypatch.setattr(scheduler, "POLL", 60.0)
+    monkeypatch.setattr(looking, "POLL", 60.0)
     store = MemoryStore(FakeClock())
     await put_all(store, 3 * QUEUE_WINDOW)
     async with ScriptedServer() as server, a_post(server.port, store=store) as post:

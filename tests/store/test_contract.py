@@ -1,5 +1,6 @@
 """What every store must do: the workers' verbs. Questions: test_contract_view.py."""
 
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -536,6 +537,25 @@ async def test_a_deferral_is_tried_again(box: Box, worker: WorkerNumber) -> None
     assert (row.reason, row.code) == ("greylisted", 452)
     assert (row.bounce_class, row.suppress) == (None, False)
     assert await box.store.content(message.id) == message.content
+
+
+async def test_what_is_due_next_is_told_by_a_claim_that_found_nothing(
+    box: Box, worker: WorkerNumber
+) -> None:
+    """Or the store does not say it: then it is looked at each second."""
+    assert not await box.claim(worker)
+    assert box.store.next_due() in (None, math.inf)
+    message = a_message()
+    (work,) = await box.put(message, worker=worker, leased=True)
+    retry_at = box.clock.now() + timedelta(minutes=5)
+    await box.store.settle(work.lease, settlements_of(work, a_deferral(retry_at)))
+    assert not await box.claim(worker)
+    assert box.store.next_due() in (None, pytest.approx(300))
+    box.clock.advance(timedelta(minutes=4))
+    assert box.store.next_due() in (None, pytest.approx(60))
+    box.clock.advance(timedelta(minutes=1))
+    assert await box.claim(worker)
+    assert box.store.next_due() is None
 
 
 async def test_success_clears_the_reasons_of_earlier_failures(

@@ -8,6 +8,10 @@ from tests.support import postgres
 from tests.support.post import eventually
 from tests.support.postgres import needs_postgres
 
+_CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'relayd/hints'"
+)
+
 
 class Machine:
     def __init__(self, name: str, url: str) -> None:
@@ -66,3 +70,29 @@ async def test_other_machines_hear_of_changed_pause_rules() -> None:
         await eventually(lambda: two.pauses == 1)
         assert two.heard > heard
         assert one.pauses == 0
+
+
+@needs_postgres
+async def test_a_connection_finds_out_whether_hints_come_through() -> None:
+    """Looks are rare where they do; those that only try it make nobody look."""
+    async with AsyncExitStack() as stack:
+        one, two = (Machine(name, postgres.database()) for name in ("one", "two"))
+        for each in (one, two):
+            stack.push_async_callback(each.close)
+        assert not one.hints.are_heard
+        await eventually(lambda: one.hints.are_heard and two.hints.are_heard)
+        assert (one.heard, two.heard) == (0, 0)
+        postgres.server().run(_CUT)
+        await eventually(lambda: not one.hints.are_heard)
+        await eventually(lambda: one.tells(two) and one.hints.are_heard)
+
+
+@needs_postgres
+async def test_the_last_hint_comes_with_the_end() -> None:
+    """What a worker hands back when it stops is found by others at once."""
+    async with AsyncExitStack() as stack:
+        one, two = (Machine(name, postgres.database()) for name in ("one", "two"))
+        stack.push_async_callback(two.close)
+        await eventually(lambda: one.hints.are_heard and two.hints.are_heard)
+        await one.close()
+        await eventually(lambda: two.heard == 1)

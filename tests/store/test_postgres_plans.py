@@ -13,6 +13,7 @@ from tests.support.postgres import needs_postgres
 pytestmark = needs_postgres
 STATEMENTS = {
     "the events that are counted next": (tallying._FACTS, 3),
+    "when the first destination is due": ("SELECT min(due_at) FROM destination", 0),
     "when a destination is due": (destinations._REFRESH, 1),
     "recipients of events": (
         (
@@ -33,8 +34,8 @@ async def _plan(sql: str, parameters: int) -> str:
 
     async def explain(db: Session) -> list[tuple[str]]:
         await db.script(f"PREPARE asked AS {sql}")
-        nulls = ", ".join(["NULL"] * parameters)
-        return [(line,) for (line,) in await db.fetch(f"EXPLAIN EXECUTE asked({nulls})")]
+        nulls = f"({', '.join(['NULL'] * parameters)})" if parameters else ""
+        return [(line,) for (line,) in await db.fetch(f"EXPLAIN EXECUTE asked{nulls}")]
 
     line = Line(postgres.database(), "relayd/plans", WRITES)
     try:

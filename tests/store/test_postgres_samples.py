@@ -46,6 +46,7 @@ class Machine:
         self.name = name
         self.clock = FakeClock()
         self.open_view = partial(PostgresView, server.url())
+        self.counts = self.open_view()
         self.store = PostgresStore.open(server.url(), clock=self.clock, slots={})
 
     async def begin(self) -> None:
@@ -53,7 +54,7 @@ class Machine:
         self.number = (await self.store.register(identity)).number
 
     async def count(self) -> bool:
-        return await count_for_all(self.store.samples, open_view=self.open_view, clock=self.clock)
+        return await count_for_all(self.store.samples, view=self.counts, clock=self.clock)
 
 
 @pytest.fixture
@@ -63,6 +64,7 @@ async def machine(server: Server) -> AsyncIterator[Callable[[str], Machine]]:
         def make(name: str) -> Machine:
             made = Machine(name, server)
             stack.push_async_callback(made.store.close)
+            stack.callback(made.counts.close)
             return made
 
         yield make

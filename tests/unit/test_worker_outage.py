@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
+from io import StringIO
 from typing import Any, NoReturn, cast
 
 import pytest
@@ -54,7 +55,7 @@ def _let_go(store: Any) -> Awaitable[None]:
 
 def _sample(store: Any) -> Awaitable[None]:
     return sampling.keep_sampling(
-        store, worker=0, open_view=cast("Any", None), clock=store.clock, counters=list
+        store, worker=0, open_view=cast("Any", StringIO), clock=store.clock, counters=list
     )
 
 

@@ -10,6 +10,13 @@ A destination is one of three kinds:
 | known good | under an earlier lease, and did not fail    | probing queues hold under 3/4 of it   |
 | eligible   | never, or it failed since                   | probing queues hold under half of it  |
 
+A queue that waits for its answer for longer than `ASIDE_AFTER`, while the probing queues have half of their part, is set
+aside: it keeps what it has, and counts in a window of its own. So slow or silent destinations do not keep others from
+being probed until there are hundreds of them (F-34).
+
+Claims leave a tenth of the window, and a quarter of each queue, to new mail. A backlog that is due would take all of it again
+and again, and new mail would wait for the end of that.
+
 Owns the sizes and the decisions. The scheduler counts (`Load`), claims and leases.
 
 The sizes are ours: no RFC says how much of a queue a relay holds at once. Postfix bounds its active
@@ -34,11 +41,18 @@ PROBING_WINDOW = WINDOW // 2
 """Messages in all probing queues from which on eligible destinations get no more."""
 KNOWN_GOOD_WINDOW = WINDOW * 3 // 4
 """The same for those that are known good; the last quarter is for verified ones alone."""
+ASIDE_AFTER = 0.5
+"""Seconds until the answer of a destination is late; most answer within that, over an ocean too."""
+CLAIM_WINDOW = WINDOW * 9 // 10
+"""Messages from which on nothing is claimed: the rest is for new mail, which is leased at enqueue."""
+FEW = 5
+"""Messages for one destination that nobody knows, while many others are probed."""
 CLAIM = 200
 """Recipients claimed at once: a transaction of the store that takes a few milliseconds."""
 CLAIM_EACH = 100
 """Of these for one destination: RFC 5321 §4.5.3.1.8 lets every server take 100 in a transaction."""
 _WORTH_A_CLAIM = CLAIM // 4  # less room than that costs a transaction of the store for little work
+_FOR_NEW = 4  # the part of a queue that claims leave
 _FEW_PROBE = 4  # the part of the probing window up to which a destination gets `CLAIM_EACH` at once
 
 
@@ -46,9 +60,10 @@ _FEW_PROBE = 4  # the part of the probing window up to which a destination gets 
 class Load:
     """What a worker has leased."""
 
-    messages: int = 0
-    octets: int = 0  # of their content in memory
+    messages: int = 0  # but those that are set aside
+    octets: int = 0  # of the content of all in memory
     probing: int = 0  # messages in queues that are not verified
+    aside: int = 0  # the same, in those whose answer is late
 
 
 class Who(Enum):
@@ -75,6 +90,7 @@ class Admission:
         """`slots` is how many connections there may be: probing queues have their part of these too."""
         self.probing_window = min(PROBING_WINDOW, max(1, slots // 2))
         self.known_good_window = min(KNOWN_GOOD_WINDOW, max(1, slots * 3 // 4))
+        self.aside_window = min(WINDOW, (slots - self.known_good_window) * 3 // 4)
 
     def has_room(self, load: Load, octets: int) -> bool:
         """Tell whether a new message of that size may be leased."""
@@ -85,9 +101,17 @@ class Admission:
         window = self.known_good_window if is_known_good else self.probing_window
         return load.probing < window
 
+    def is_crowded(self, load: Load) -> bool:
+        """Tell whether probing queues have half of their part: who is late is set aside, and who is new gets few."""
+        return load.probing >= self.probing_window // 2
+
+    def has_room_aside(self, load: Load, messages: int) -> bool:
+        """Tell whether a queue with so many messages may be set aside."""
+        return load.aside + messages <= self.aside_window
+
     def quota(self, load: Load) -> Quota | None:
         """Return what to claim; None: nothing for now. Octets do not count: little comes along."""
-        room = min(WINDOW - load.messages, CLAIM)
+        room = min(CLAIM_WINDOW - load.messages, CLAIM)
         if room < _WORTH_A_CLAIM:
             return None
         who = Who.VERIFIED
@@ -97,8 +121,12 @@ class Admission:
         elif load.probing < self.known_good_window:
             who = Who.KNOWN_GOOD
             room = min(room, self.known_good_window - load.probing)
-        few_probe = load.probing < self.probing_window // _FEW_PROBE
-        return Quota(limit=room, each=CLAIM_EACH if few_probe else SLOW_WINDOW, who=who)
+        each = SLOW_WINDOW
+        if load.probing < self.probing_window // _FEW_PROBE:
+            each = CLAIM_EACH
+        elif who is Who.ALL and self.is_crowded(load):
+            each = FEW
+        return Quota(limit=room, each=each, who=who)
 
     def is_probing_room_free(self, before: int, after: int) -> bool:
         """Tell whether the probing messages have just become few: more may be claimed for them."""
@@ -108,3 +136,8 @@ class Admission:
 def queue_window(*, is_verified: bool, is_limited: bool) -> int:
     """Return how many messages may wait in one queue; `is_limited`: a rate holds its mail back."""
     return QUEUE_WINDOW if is_verified and not is_limited else SLOW_WINDOW
+
+
+def claim_window(window: int) -> int:
+    """Return how many of a queue's window may wait before claims leave the rest to new mail."""
+    return window - window // _FOR_NEW

@@ -25,7 +25,9 @@ _ALIVE_FOR = 60_000  # milliseconds after a worker was seen
 _TAKE = "INSERT INTO meta (key, value) VALUES ('served', '0') ON CONFLICT (key) DO UPDATE SET value = meta.value"
 _FACTS = (
     f"WITH c AS (SELECT coalesce($1::bigint, {SERVER_CLOCK}) AS at)"  # noqa: S608 -- constants
-    " SELECT c.at, EXISTS (SELECT 1 FROM worker WHERE node <> $2 AND seen_at > c.at - $3) FROM c"
+    " SELECT c.at, EXISTS (SELECT 1 FROM worker WHERE node <> $2 AND seen_at > c.at - $3),"
+    " (SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = 'moved'),"
+    " (SELECT convert_from(value, 'UTF8')::bigint FROM meta WHERE key = 'served') FROM c"
 )
 
 
@@ -71,9 +73,8 @@ class Age:
             await self.watch(db)
             return
         await db.execute(_TAKE)
-        self._base = await meta.number(db, "served", 0) - self._monotonic()
-        self._moved = await meta.number(db, "moved", 0)
-        server_ahead, has_others = await self._facts(db)
+        server_ahead, has_others, self._moved, served = await self._facts(db)
+        self._base = served - self._monotonic()
         now = to_ms(self._clock.now())
         back = min(now - await meta.number(db, self._key, now), 0) if is_first else 0
         if back <= -_IS_SET and not has_others:
@@ -97,8 +98,7 @@ class Age:
         clock alone was set moves nothing: most waits are by the clocks of others.
         """
         await db.execute(_TAKE)
-        moved = await meta.number(db, "moved", 0)
-        server_ahead, has_others = await self._facts(db)
+        server_ahead, has_others, moved, served = await self._facts(db)
         ahead = self._ahead_now()
         jump = ahead - self._ahead
         is_everywhere = abs(server_ahead - self._server_ahead - jump) < _IS_SET
@@ -108,7 +108,7 @@ class Age:
         else:
             self._ahead, self._server_ahead, self._moved = ahead, server_ahead, moved
         # Another one may have served while the store was away from here.
-        self._base = max(self._base, await meta.number(db, "served", 0) - self._monotonic())
+        self._base = max(self._base, served - self._monotonic())
         await self._write(db)
 
     async def _move(self, db: Session, jump: int) -> None:
@@ -117,19 +117,19 @@ class Age:
 
     async def _write(self, db: Session) -> None:
         now = to_ms(self._clock.now())
-        await meta.write_number(db, self._key, now)
-        await meta.write_number(db, "clock", now)  # for views, with `served`
-        await meta.write_number(db, "served", self.served())
+        # The clock is for views, with `served`.
+        noted = {self._key: now, "clock": now, "served": self.served()}
+        await meta.write_numbers(db, noted)
 
-    async def _facts(self, db: Session) -> tuple[int, bool]:
-        """Return how far the server's clock is ahead, and whether other machines have the queue."""
+    async def _facts(self, db: Session) -> tuple[int, bool, int, int]:
+        """Return how far the server's clock is ahead, whether other machines have the queue, `moved` and `served`."""
         at = None if self._leases_by is None else int(self._leases_by() * 1000)
-        [(server, has_others)] = await db.fetch(_FACTS, at, self._node, _ALIVE_FOR)
+        [(server, has_others, moved, served)] = await db.fetch(_FACTS, at, self._node, _ALIVE_FOR)
         ahead = int(server) - self._monotonic()
         if self._server_seen is not None and ahead - self._server_seen >= _IS_SET:
             self._server_set = self._clock.monotonic()
         self._server_seen = ahead
-        return ahead, has_others
+        return ahead, has_others, moved or 0, served or 0
 
     @property
     def _key(self) -> str:

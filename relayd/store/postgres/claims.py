@@ -42,7 +42,7 @@ _LEASE_DUE = (
     " ORDER BY q.next_attempt_at, q.message_id, q.number"
 )
 
-_IS_DUE = "SELECT EXISTS (SELECT 1 FROM destination WHERE due_at <= $1) OR EXISTS (SELECT 1 FROM pause_rule)"
+_NEXT_DUE = "SELECT CASE WHEN EXISTS (SELECT 1 FROM pause_rule) THEN $1 ELSE (SELECT min(due_at) FROM destination) END"
 _TAKE_BACK = (
     "UPDATE queue q SET slot = NULL, epoch = NULL, attempts = attempts - 1, next_attempt_at = $3 FROM slot s"
     " WHERE s.id = q.slot AND s.epoch = q.epoch AND s.worker = $2 AND q.xmin::text = $1 RETURNING q.destination"
@@ -113,9 +113,13 @@ def work_of_new(message: NewMessage, taken: Mapping[str, Lease | None]) -> Seque
     ]
 
 
-async def may_find(db: Session, *, now: int) -> bool:
-    """Tell by one statement whether a claim has anything to do: most find nothing."""
-    return bool(await db.value(_IS_DUE, now))
+async def next_due(db: Session, *, now: int) -> int | None:
+    """Return the instant when a claim has something to do, by one statement, for most find nothing; None: nothing waits.
+
+    With pause rules that is now: they may end.
+    """
+    found: int | None = await db.value(_NEXT_DUE, now)
+    return found
 
 
 async def claim(

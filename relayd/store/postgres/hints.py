@@ -2,6 +2,7 @@
 
 A notifying commit holds a lock of the whole server: with mail in the same transaction, all commits would queue up
 behind one fsync. So hints come behind the commit that they tell of, on a line whose commits wait for no disk.
+Each connection first tells itself something: who has not heard that, such as behind a pooler, relies on looks alone.
 Source: PostgreSQL manual, NOTIFY.
 """
 
@@ -13,6 +14,8 @@ from relayd.errors import StoreError
 from relayd.store.postgres.line import Line, Session
 
 _CHANNEL, _PAUSES = "relayd", "relayd_pauses"
+_TRIAL = ""  # the node in what a connection tells itself
+_TELL = "SELECT pg_notify($1, $2)"
 _REST = 0.01  # seconds between two hints: each lets every worker look at the store
 _LOOKED = (
     5.0  # seconds after which a lost connection is noticed; until then polling finds what is due
@@ -40,7 +43,12 @@ class PostgresHints:
         self._are_pauses = False
         self._due = asyncio.Event()
         self._is_closed = False
+        self._heard_on = 0  # the number of the connection on which something came
         self._line = Line(url, "relayd/hints", _SETTINGS)
+
+    @property
+    def are_heard(self) -> bool:
+        return self._line.is_connected and self._heard_on == self._line.connections
 
     def give(self) -> None:
         self._due.set()
@@ -54,31 +62,40 @@ class PostgresHints:
         self._due.set()
 
     async def keep(self) -> None:
-        """Give hints and hear those of others until closed; while the server is away there are none."""
+        """Give hints and hear those of others until closed; while the server is away there are none.
+
+        With the last one leases come back.
+        """
         while not self._is_closed:
             is_due = self._due.is_set()
             self._due.clear()
             with suppress(StoreError):  # nobody relies on a hint
-                await self._line.submit(self._telling if is_due else self._hearing)
+                await self._line.submit(self._telling if is_due else self._hearing, is_one=True)
             await asyncio.sleep(_REST)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LOOKED):
                     await self._due.wait()
+        if self._line.is_connected:
+            with suppress(StoreError):
+                await self._line.submit(self._telling, is_one=True)
         await self._line.close()
 
     async def _hearing(self, db: Session) -> None:
         await db.listen(_CHANNEL, self._heard)
         await db.listen(_PAUSES, self._heard)
+        if not self.are_heard:
+            await db.value(_TELL, _CHANNEL, _TRIAL)
 
     async def _telling(self, db: Session) -> None:
         await self._hearing(db)
         channel = _PAUSES if self._are_pauses else _CHANNEL
         self._are_pauses = False
-        await db.value("SELECT pg_notify($1, $2)", channel, self._node)
+        await db.value(_TELL, channel, self._node)
 
     def _heard(self, *said: object) -> None:
         *_, channel, node = said
-        if node == self._node:
+        self._heard_on = self._line.connections
+        if node in (self._node, _TRIAL):
             return
         if channel == _PAUSES:
             self._on_pauses()

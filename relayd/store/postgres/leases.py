@@ -46,9 +46,11 @@ _FREE_LOST = (
 )
 
 
-# What it was before is not to be had from RETURNING alone.
+# Its machine lives as well. What it was before is not to be had from RETURNING alone.
 _ALIVE = (
-    f"UPDATE worker SET seen_at = {_AT}"  # noqa: S608 -- constants
+    f"WITH n AS (UPDATE node SET seen_at = {_AT} FROM worker w"  # noqa: S608 -- constants
+    " WHERE w.number = $2 AND node.name = w.node AND node.boot = w.boot)"
+    f" UPDATE worker SET seen_at = {_AT}"
     " FROM (SELECT seen_at FROM worker WHERE number = $2 FOR UPDATE) AS was WHERE number = $2"
     " RETURNING was.seen_at, worker.seen_at"
 )

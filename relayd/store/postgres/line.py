@@ -101,11 +101,17 @@ class Line:
         self._silent = _silence(settings)
         self._waiting: deque[_Job[Any]] = deque()
         self._connection: library.Connection | None = None
+        self.connections = 0  # that were made so far
         self._backend: Backend = (0, "")
         self._owed: list[tuple[Backend, Operation[None]]] = []  # to be run once a commit is over
         self._warned = False  # by the server, since the last statement began
         self._task: asyncio.Task[None] | None = None
         self._pause, self._next_try, self._why = 0.0, 0.0, ""
+
+    @property
+    def is_connected(self) -> bool:
+        """Tell whether the latest connection is there."""
+        return self._connection is not None and not self._connection.is_closed()
 
     @property
     def is_busy(self) -> bool:
@@ -268,7 +274,7 @@ class Line:
             self._connection = None
 
     async def _connected(self) -> library.Connection:
-        if self._connection is not None and not self._connection.is_closed():
+        if self._connection is not None and self.is_connected:
             return self._connection
         loop = asyncio.get_running_loop()
         if loop.time() < self._next_try:
@@ -289,6 +295,7 @@ class Line:
             raise
         self._reach.found()
         self._pause, self._connection = 0.0, connection
+        self.connections += 1
         return connection
 
     async def _meet(self, session: Session) -> None:

@@ -28,6 +28,7 @@ class Found:
 
     since: int | None
     others: Others
+    counted_since: int | None  # as the row of the worker has it
 
 
 class Members:
@@ -36,6 +37,7 @@ class Members:
     def __init__(self) -> None:
         self._worker: WorkerIdentity | None = None
         self._since: int | None = None  # who was seen after that counts this worker
+        self._noted: int | None = -1  # in its row; less than 0: not known
         self._is_known = (
             False  # they all did when it last looked: it has a part from the next time on
         )
@@ -53,28 +55,32 @@ class Members:
             since = now
             await nodes.counted(db, worker, since=now)
         self._worker, self._since, self._is_known = worker, since, others.know_us
+        self._noted = -1
         return others
 
     async def look(self, db: Session, seen: Seen, *, at: Moment) -> Found | None:
-        """Say that the machine lives, and return who else does; None for a worker that did not register here.
+        """Return who else lives; None for a worker that did not register here.
 
         Just after the store was away all count that were alive when this one saw them last: they could not renew.
         """
         if self._worker is None:
             return None
-        await nodes.seen(db, self._worker, at=at)
         since = self._counted_since(seen)
         is_set = at.server_by is not None and seen.now > at.server_by
         may_be_gone = at.may_take_over and not is_set
         alive_at = seen.now if may_be_gone else min(seen.before, seen.now)
         if seen.now - seen.before >= nodes.ALIVE_FOR:
-            await nodes.counted(db, self._worker, since=None)
+            await self._note(db, None)
             others = await nodes.others(db, self._worker, since=None, alive_at=alive_at)
-            return Found(None, others)
+            return Found(None, others, None)
         others = await nodes.others(db, self._worker, since=since, alive_at=alive_at)
         has_part = others.know_us and self._is_known
-        await nodes.counted(db, self._worker, since=since if has_part else None)
-        return Found(since, others)
+        await self._note(db, counted_since := since if has_part else None)
+        return Found(since, others, counted_since)
+
+    async def _note(self, db: Session, since: int | None) -> None:
+        if self._worker is not None and since != self._noted:
+            await nodes.counted(db, self._worker, since=since)
 
     def _counted_since(self, seen: Seen) -> int:
         """Return since when the others that were seen count this one, by the clock as it is now.
@@ -90,4 +96,5 @@ class Members:
     def note(self, found: Found) -> Others:
         """Go by what was found from now on."""
         self._since, self._is_known = found.since, found.others.know_us
+        self._noted = found.counted_since
         return found.others

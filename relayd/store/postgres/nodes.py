@@ -100,16 +100,6 @@ async def older(db: Session, number: int, *, lease_at: int | None) -> Sequence[s
     return [f"{name} (relayd {version})" for name, version in found]
 
 
-async def seen(db: Session, worker: WorkerIdentity, *, at: Moment) -> None:
-    """Note that the machine of a worker lives."""
-    await db.execute(
-        f"UPDATE node SET seen_at = {_AT} WHERE name = $2 AND boot = $3",  # noqa: S608 -- constants
-        at.lease_at,
-        worker.node,
-        worker.boot,
-    )
-
-
 async def others(
     db: Session, worker: WorkerIdentity, *, since: int | None, alive_at: int
 ) -> Others:

@@ -5,6 +5,7 @@ every change of state follows `TRANSITIONS`.
 """
 
 import asyncio
+import math
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -116,6 +117,7 @@ class PostgresStore:
         self._leases_by = leases_by
         self._cluster = Cluster() if cluster is None else cluster
         self._members = Members()
+        self._next_due: float | None = None  # seconds since 1970, as the last claim saw it
         self._has_all_looks = True  # behind commits, at which destinations have something to do
         self._age = Age(clock, leases_by)
         self._reach, self._startup = Reach(clock.monotonic, store=name_of(url)), Startup()
@@ -254,7 +256,10 @@ class PostgresStore:
         tried: list[int] = []
 
         async def operation(db: Session) -> tuple[Sequence[Work], bool]:
-            if not await claims.may_find(db, now=self._moment().now):
+            now, self._next_due = self._moment().now, None
+            due = await claims.next_due(db, now=now)
+            if due is None or due > now:
+                self._next_due = math.inf if due is None else due / 1000
                 return [], True
             await db.begin()
             tried[:] = [await db.number()]
@@ -271,6 +276,11 @@ class PostgresStore:
             if work or is_all:
                 return work
         return ()
+
+    def next_due(self) -> float | None:
+        if self._next_due is None:
+            return None
+        return self._next_due - self._clock.now().timestamp()
 
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta

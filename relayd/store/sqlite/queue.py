@@ -211,6 +211,9 @@ class SqliteStore:
                 return work
         return ()
 
+    def next_due(self) -> float | None:
+        return None  # a look costs next to nothing
+
     async def extend(
         self, held: Sequence[Lease], *, worker: WorkerNumber, lease_for: timedelta
     ) -> Sequence[Lease]:

@@ -5,6 +5,8 @@ import pytest
 from relayd.policy.delivery.admission import (
     CLAIM,
     CLAIM_EACH,
+    CLAIM_WINDOW,
+    FEW,
     KNOWN_GOOD_WINDOW,
     PROBING_WINDOW,
     QUEUE_WINDOW,
@@ -15,6 +17,7 @@ from relayd.policy.delivery.admission import (
     Load,
     Quota,
     Who,
+    claim_window,
     queue_window,
 )
 
@@ -57,11 +60,13 @@ def test_probing_queues_have_a_part_of_the_window(
     ("load", "quota"),
     [
         (Load(), Quota(CLAIM, CLAIM_EACH, Who.ALL)),
-        (Load(messages=WINDOW - CLAIM + 1), Quota(CLAIM - 1, CLAIM_EACH, Who.ALL)),
-        (Load(messages=WINDOW - CLAIM // 4), Quota(CLAIM // 4, CLAIM_EACH, Who.ALL)),
-        (Load(messages=WINDOW - CLAIM // 4 + 1), None),
+        (Load(messages=CLAIM_WINDOW - CLAIM + 1), Quota(CLAIM - 1, CLAIM_EACH, Who.ALL)),
+        (Load(messages=CLAIM_WINDOW - CLAIM // 4), Quota(CLAIM // 4, CLAIM_EACH, Who.ALL)),
+        (Load(messages=CLAIM_WINDOW - CLAIM // 4 + 1), None),
         (Load(probing=PROBING_WINDOW // 4), Quota(CLAIM, SLOW_WINDOW, Who.ALL)),
-        (Load(probing=PROBING_WINDOW - 3), Quota(3, SLOW_WINDOW, Who.ALL)),
+        (Load(probing=PROBING_WINDOW // 2 - 1), Quota(CLAIM, SLOW_WINDOW, Who.ALL)),
+        (Load(probing=PROBING_WINDOW // 2), Quota(CLAIM, FEW, Who.ALL)),
+        (Load(probing=PROBING_WINDOW - 3), Quota(3, FEW, Who.ALL)),
         (Load(probing=PROBING_WINDOW), Quota(CLAIM, SLOW_WINDOW, Who.KNOWN_GOOD)),
         (Load(probing=KNOWN_GOOD_WINDOW - 3), Quota(3, SLOW_WINDOW, Who.KNOWN_GOOD)),
         (Load(probing=KNOWN_GOOD_WINDOW), Quota(CLAIM, SLOW_WINDOW, Who.VERIFIED)),
@@ -101,3 +106,26 @@ def test_a_slow_destination_waits_with_little(
     *, is_verified: bool, is_limited: bool, window: int
 ) -> None:
     assert queue_window(is_verified=is_verified, is_limited=is_limited) == window
+
+
+@pytest.mark.parametrize(
+    ("slots", "aside"), [(1, 0), (2, 0), (40, 7), (384, 72), (2000, 937), (10**6, WINDOW)]
+)
+def test_those_whose_answer_is_late_have_a_window_of_their_own(slots: int, aside: int) -> None:
+    """F-34: with the probing queues they leave connections to those that take mail."""
+    admission = Admission(slots)
+    assert admission.aside_window == aside
+    assert admission.known_good_window + admission.aside_window <= slots
+    assert admission.has_room_aside(Load(), aside)
+    assert not admission.has_room_aside(Load(aside=1), aside)
+
+
+def test_nobody_is_set_aside_before_half_of_the_part_for_unknown_ones_is_used() -> None:
+    admission = Admission()
+    assert not admission.is_crowded(Load(probing=PROBING_WINDOW // 2 - 1))
+    assert admission.is_crowded(Load(probing=PROBING_WINDOW // 2))
+
+
+def test_claims_leave_a_part_of_each_queue_to_new_mail() -> None:
+    for window in (QUEUE_WINDOW, SLOW_WINDOW):
+        assert window // 2 < claim_window(window) < window
