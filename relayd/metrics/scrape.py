@@ -101,6 +101,7 @@ class Scrape:
         From what the workers measure each second; pause rules are read again only when they may have changed,
         and what smarthosts say of our logins every few seconds.
         """
+        self._shared.probes.asked(self._clock.monotonic())
         return [*self._troubles(), *self._pauses(), *await self._login()]
 
     async def _login(self) -> Sequence[str]:
@@ -127,6 +128,8 @@ class Scrape:
         ]
 
     def _troubles(self) -> Iterator[str]:
+        if self._shared.probes.is_leaving:
+            yield "relayd stops: it takes mail for some seconds more"
         if not self._shared.total(WORKERS):
             yield "no worker is ready"
         if self._shared.total(DISK_FULL):

@@ -12,6 +12,7 @@ import mmap
 from collections.abc import Collection, Iterator, Sequence
 
 from relayd.metrics.families import CELL, CELLS, FAMILIES, Family, Labels, Sample
+from relayd.metrics.probes import Probes
 
 _SIZE = CELLS * 8  # octets of a row
 _ROWS = 1024  # names in use at one time, all generations of a reload together
@@ -43,6 +44,7 @@ class SharedCounters:
     """The rows of all workers of a daemon."""
 
     def __init__(self) -> None:
+        self.probes = Probes()
         self._memory = memoryview(mmap.mmap(-1, _ROWS * _SIZE))  # zeros; shared over a fork
 
     def row(self, worker: str) -> Row:

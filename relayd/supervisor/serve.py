@@ -24,7 +24,7 @@ from relayd.errors import RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.net.dns.trusted import why_no_dane
-from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
+from relayd.policy.stopping import HAND_OVER_WITHIN, LEAVES_FOR, stop_times
 from relayd.settings import Settings
 from relayd.settings.dkim import with_kept_keys
 from relayd.store.url import lock_file
@@ -87,6 +87,7 @@ class Supervisor:
         self._reload_wanted = False
         self._pending = PendingRequests()
         self._stopping = False
+        self._stops_at: float | None = None  # while it only says that it will
         self._exit_code = os.EX_OK
         self._ping_at = 0.0
         self._fix_at = 0.0
@@ -191,7 +192,13 @@ class Supervisor:
     def _handle(self, number: int, now: float) -> None:
         match number:
             case signal.SIGTERM | signal.SIGINT if not self._stopping:
-                log.info("stopping", signal=signal.Signals(number).name)
+                name = signal.Signals(number).name
+                if self._stops_at is None and self._starter.probes.are_regular(now):
+                    log.info("leaving", signal=name, seconds=LEAVES_FOR)
+                    self._starter.probes.leave()
+                    self._stops_at = now + LEAVES_FOR
+                    return
+                log.info("stopping", signal=name)
                 self._stop(os.EX_OK, now)
             case signal.SIGINT:
                 for worker in self._workers():
@@ -297,7 +304,10 @@ class Supervisor:
     def _advance(self, now: float) -> None:
         if self._stopping:
             return
-        if self._current.exit_code is not None:
+        if self._stops_at is not None and now >= self._stops_at:
+            log.info("stopping")
+            self._stop(os.EX_OK, now)
+        elif self._current.exit_code is not None:
             log.error("gave_up", exit_code=self._current.exit_code)
             self._stop(self._current.exit_code, now)
         elif not self._announced:

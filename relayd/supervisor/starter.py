@@ -38,6 +38,7 @@ class Starter:
         self._timeout = timeout
         self._boot = secrets.token_hex(8)
         self._counters = SharedCounters()
+        self.probes = self._counters.probes
         self._balance = AcceptBalance()
         self._pausing = memoryview(mmap(-1, 8)).cast("Q")
         self._quotas = SharedQuotas()

@@ -2,6 +2,7 @@
 
 import math
 import os
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from relayd.config.model import MOST_WORKERS
 from relayd.errors import StartError
 from relayd.metrics import shared
 from relayd.policy.delivery.route import RouteRules
+from relayd.policy.stopping import LEAVES_FOR
 from relayd.policy.tls.reporting import ReportsSent
 from relayd.receiver import accept_balance
 from relayd.settings import TlsrptSettings
@@ -157,3 +159,39 @@ def test_that_tls_reports_cannot_be_signed_is_told_at_start(
     with capture_logs() as told:
         supervisor._log_addresses()
     assert ("tls_reports_off" in [line["event"] for line in told]) is is_told
+
+
+@pytest.mark.parametrize(
+    "again", [False, True], ids=["when its time is over", "by a second signal"]
+)
+def test_a_daemon_that_a_balancer_asks_says_that_it_leaves_before_it_stops(
+    supervisor: Supervisor, *, again: bool
+) -> None:
+    """The listeners stay open meanwhile, so that no new client is refused."""
+    now = 1000.0
+    for ago in (5, 3, 1):
+        supervisor._starter.probes.asked(now - ago)
+    supervisor._handle(signal.SIGTERM, now)
+    assert supervisor._starter.probes.is_leaving
+    supervisor._advance(now + LEAVES_FOR - 0.1)
+    assert not supervisor._stopping
+    if again:
+        supervisor._handle(signal.SIGTERM, now + 1)
+    else:
+        supervisor._advance(now + LEAVES_FOR)
+    assert supervisor._stopping
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [(), (3, 1), (1.2, 1.1, 1), (90, 40, 1)],
+    ids=["nobody", "twice", "in one moment", "seldom"],
+)
+def test_a_daemon_that_no_balancer_asks_stops_at_once(
+    supervisor: Supervisor, asked: tuple[float, ...]
+) -> None:
+    now = 1000.0
+    for ago in asked:
+        supervisor._starter.probes.asked(now - ago)
+    supervisor._handle(signal.SIGTERM, now)
+    assert supervisor._stopping

@@ -282,6 +282,18 @@ async def test_ready_is_a_worker_that_would_take_mail_and_deliver_it(
     assert await world.scrape.reasons() == reasons
 
 
+async def test_a_daemon_that_leaves_is_not_ready(world: World) -> None:
+    """Who asks is noted: nobody waits for those who do not."""
+    Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
+    for _ in range(3):
+        assert not world.shared.probes.are_regular(world.clock.monotonic())
+        world.clock.advance(timedelta(seconds=2))
+        assert not await world.scrape.reasons()
+    assert world.shared.probes.are_regular(world.clock.monotonic())
+    world.shared.probes.leave()
+    assert await world.scrape.reasons() == ["relayd stops: it takes mail for some seconds more"]
+
+
 async def test_a_pause_of_all_mail_is_a_reason_and_other_pauses_are_none(world: World) -> None:
     Counters(world.shared.row("1")).measured(clients=0, servers=0, is_paused=False)
     stamp, looks = [1], 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from relayd.config.model import DEFAULTS
-from relayd.policy.stopping import HAND_OVER_WITHIN, RECORD_WITHIN, stop_times
+from relayd.policy.stopping import HAND_OVER_WITHIN, LEAVES_FOR, RECORD_WITHIN, stop_times
 
 UNIT = Path(__file__).parents[3] / "systemd/relayd.service"
 
@@ -31,5 +31,5 @@ def test_the_default_fits_into_the_unit() -> None:
     assert isinstance(default, timedelta)
     found = re.search(r"^TimeoutStopSec=(\d+)$", UNIT.read_text(), re.MULTILINE)
     assert found is not None
-    assert stop_times(default).process < int(found[1])
+    assert LEAVES_FOR + stop_times(default).process < int(found[1])
     assert default.total_seconds() < HAND_OVER_WITHIN
