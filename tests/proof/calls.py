@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relayd.ports.view import Query, Status
-from tests.proof.recording import NextHop, a_next_hop, is_report, number_of
-from tests.proof.shim import Calls, environment, prefix
+from tests.proof.recording import NextHop, Way, a_next_hop, is_report, number_of
+from tests.proof.shim import Calls, Shared, environment
 from tests.support.daemon import Daemon, eventually, without_trace
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 
@@ -123,10 +123,10 @@ def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
         hop = stack.enter_context(a_next_hop(is_direct=is_direct))
         relay = Daemon(folder, hop.port, workers=1, **hop.settings)
         stack.callback(relay.close)
-        relay.up(*prefix(environment(folder, place / "lock")))
-        calls = Calls(place / "lock")
-        stack.callback(calls.close)
-        yield World(relay, hop, calls)
+        Way(environment(folder, place / "lock")).up(relay)
+        shared = Shared(place / "lock")
+        stack.callback(shared.close)
+        yield World(relay, hop, Calls(shared))
 
 
 def faults(world: World) -> Sequence[Fault]:

@@ -7,29 +7,35 @@ is copied, stops, starts, and is killed.
 import os
 import random  # noqa: TID251 -- seeded
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from relayd.ports.view import Query
 from tests.proof.record import Marks
-from tests.proof.shim import environment, prefix
-from tests.support.daemon import ROOT, Daemon, SmarthostThread, a_smarthost, eventually
+from tests.proof.shim import environment, library
+from tests.support import relayd_process
+from tests.support.daemon import Daemon, SmarthostThread, a_smarthost, eventually
 from tests.support.internet import Internet, an_internet
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 from tests.support.ports import free_port
+from tests.support.relayd_process import Process
 from tests.support.scripted_server import InTurn, Message, Script
 
 DOMAIN = "x.test"
 HOST = "127.0.3.1"
-ZONES = {DOMAIN: {"MX": ["10 mx.x.test."]}, "mx.x.test": {"A": [HOST]}}
+SENDER = "app.test"
+ZONES = {
+    DOMAIN: {"MX": ["10 mx.x.test."]},
+    SENDER: {"MX": ["10 mx.x.test."]},
+    "mx.x.test": {"A": [HOST]},
+}
 _SIZES = (2, 2, 2, 20, 300, 9000)  # lines; the last is kept on a file of its own
+_KINDS = ("fine", "fine", "fine", "soft", "hard")
 _MIDDLE = ("reload", "copy", "stop", "kill")  # what happens while mail comes
 
 
@@ -65,7 +71,7 @@ def record(
     """
     (folder := place / "relay").mkdir()
     log = place / "record"
-    way = _Way(environment(folder, place / "lock", record=log), fault)
+    way = Way(environment(folder, place / "lock", record=log), fault)
     marks = Marks(log)
     entries: dict[str, Entry] = {}
     try:
@@ -122,10 +128,15 @@ class _Noting(list[Message]):
 
 
 @contextmanager
-def a_next_hop(*, is_direct: bool, marks: Marks | None = None) -> Iterator[NextHop]:
-    """Run a smarthost, or a name server and a mail host; with `marks` for a recording, else for what comes later."""
+def a_next_hop(
+    *, is_direct: bool, marks: Marks | None = None, script: Script | None = None
+) -> Iterator[NextHop]:
+    """Run a smarthost, or a name server and a mail host; with `marks` for a recording, else for what comes later.
+
+    `script` is what it does instead.
+    """
     messages = _Noting(marks)
-    script = _script(is_later=marks is None)
+    script = script or _script(is_later=marks is None)
     with ExitStack() as stack:
         smarthost: SmarthostThread = stack.enter_context(a_smarthost(script))
         smarthost.server.messages = messages
@@ -150,15 +161,35 @@ def number_of(content: bytes) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class _Way:
-    """How the relay is started."""
+class Way:
+    """How the relay is started, and its commands: looked at, and with a fault that was put in, one of PLANTED."""
 
     environment: Mapping[str, str]
-    fault: str
+    fault: str = ""
+
+    def start(self, relay: Daemon) -> None:
+        with relay.log.open("ab") as out:
+            relay.process = self._run(out, "serve", "-c", str(relay.file), fault=self.fault)
 
     def up(self, relay: Daemon) -> None:
-        planted = [sys.executable, "-m", "tests.proof.planted", self.fault] if self.fault else []
-        relay.up(*prefix(self.environment), *planted)
+        relay.up_by(partial(self.start, relay))
+
+    def back_up(self, relay: Daemon, copy: Path) -> Process:
+        """Start a backup."""
+        with (relay.folder / "backup.log").open("ab") as out:
+            return self._run(out, "backup", "-c", str(relay.file), str(copy))
+
+    def _run(self, out: IO[bytes], *words: str, fault: str = "") -> Process:
+        if fault:
+            words = (fault, *words)
+        return relayd_process.start(
+            *words,
+            stdout=out,
+            stderr=out,
+            env=os.environ | self.environment,
+            program="tests.proof.planted" if fault else "relayd",
+            library=str(library()),
+        )
 
 
 def _acked(entries: Mapping[str, Entry]) -> list[Entry]:
@@ -169,7 +200,7 @@ def _is_over(relay: Daemon) -> bool:
     return not relay.rows(Query(unfinished=True))
 
 
-def _disturb(relay: Daemon, name: str, way: "_Way", place: Path) -> None:
+def _disturb(relay: Daemon, name: str, way: "Way", place: Path) -> None:
     match name:
         case "reload":
             seen = len(relay.events("reloaded"))
@@ -177,13 +208,7 @@ def _disturb(relay: Daemon, name: str, way: "_Way", place: Path) -> None:
             relay.signal(signal.SIGHUP)
             eventually(lambda: len(relay.events("reloaded")) > seen, "it has read its settings")
         case "copy":
-            subprocess.run(
-                [sys.executable, "-m", "relayd", "-c", relay.file, "backup", place / "copy"],
-                cwd=ROOT,
-                env=os.environ | way.environment,
-                check=True,
-                capture_output=True,
-            )
+            assert way.back_up(relay, place / "copy").wait(60) == 0
         case "stop":
             assert relay.stop() == 0
             way.up(relay)
@@ -205,7 +230,7 @@ def _submit(
     connection: Client | None = None
     made = acked = 0
     while acked < messages:
-        entry = _entry(f"{client}-{made}", chance)
+        entry = an_entry(f"{client}-{made}", chance)
         made += 1
         entries[entry.number] = entry
         try:
@@ -225,9 +250,10 @@ def _submit(
         connection.close()
 
 
-def _entry(number: str, chance: random.Random) -> Entry:
+def an_entry(number: str, chance: random.Random, kinds: Sequence[str] = _KINDS) -> Entry:
+    """Return a message to recipients whose names say what the next hop does."""
     recipients = tuple(
-        f"{chance.choice(('fine', 'fine', 'fine', 'soft', 'hard'))}-{number}-{each}@{DOMAIN}"
+        f"{chance.choice(kinds)}-{number}-{each}@{DOMAIN}"
         for each in range(chance.choice((1, 1, 2, 3)))
     )
     body = b"".join(

@@ -7,7 +7,7 @@ import os
 import shutil
 import struct
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
@@ -17,7 +17,12 @@ import pytest
 _SOURCE = Path(__file__).with_name("shim.c")
 _ROBUST, _SHARED = 1, 1  # of pthread_mutexattr_setrobust and _setpshared
 _ROOM = 4096  # octets; more than the mutex and the numbers take
-_NUMBERS = struct.Struct("<QQQQ")  # syncs, calls, the call with a fault, its error
+_NUMBERS = (  # of 8 octets, behind the mutex: `struct shared`
+    *("syncs", "calls", "fault_at", "fault_error", "real", "boot", "monotonic"),
+    *("target", "steps", "passed", "by", "left", "killed"),
+)
+_STEP = struct.Struct("<Q120s")
+STEPS = 3  # of a point, at most
 _SYNC = "2000"  # microseconds
 needs_compiler = pytest.mark.skipif(shutil.which("gcc") is None, reason="gcc is not installed")
 
@@ -36,13 +41,12 @@ def library() -> Path:
 
 
 def environment(folder: Path, lock: Path, *, record: Path | None = None) -> Mapping[str, str]:
-    """Return what a process has to find so that it is looked at.
+    """Return what a process has to find in its environment so that it is looked at, once the library is loaded.
 
     `folder` is what counts; `lock` and `record` are files elsewhere that are made.
     """
     _make_lock(lock)
     found = {
-        "LD_PRELOAD": str(library()),
         "PROOF_FOLDER": str(folder.resolve()),
         "PROOF_LOCK": str(lock),
     }
@@ -52,33 +56,50 @@ def environment(folder: Path, lock: Path, *, record: Path | None = None) -> Mapp
     return found
 
 
-def prefix(looked_at: Mapping[str, str]) -> Sequence[str]:
-    """Return what is put before a command, so that its processes find `environment`."""
-    return ["env", *(f"{name}={value}" for name, value in looked_at.items())]
-
-
-class Calls:
-    """The calls of processes that are looked at, while they run."""
+class Shared:
+    """What the library and a test tell each other, while processes run: numbers, and the steps of a point."""
 
     def __init__(self, lock: Path) -> None:
         with lock.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), _ROOM)
 
-    @property
-    def count(self) -> int:
-        """How many there were."""
-        return int(_NUMBERS.unpack_from(self._map, _mutex_size())[1])
+    def __getitem__(self, name: str) -> int:
+        return int(struct.unpack_from("<q", self._map, _place_of(name))[0])
 
-    def fail(self, number: int, error: int | None) -> None:
-        """Let that call have a fault, counted from now: its process is killed, or told an error."""
-        at = self.count + number
-        struct.pack_into("<QQ", self._map, _mutex_size() + 16, at, error or 0)
+    def __setitem__(self, name: str, value: int) -> None:
+        struct.pack_into("<q", self._map, _place_of(name), value)
 
-    def fail_no_more(self) -> None:
-        struct.pack_into("<QQ", self._map, _mutex_size() + 16, 0, 0)
+    def put_step(self, number: int, operation: str, about: bytes) -> None:
+        """Write a step of a point, counted from 0. It counts once `steps` says so."""
+        place = _place_of(_NUMBERS[-1]) + 8 + number * _STEP.size
+        _STEP.pack_into(self._map, place, ord(operation), about)
 
     def close(self) -> None:
         self._map.close()
+
+
+class Calls:
+    """The calls of processes that are looked at, while they run."""
+
+    def __init__(self, shared: Shared) -> None:
+        self._shared = shared
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return self._shared["calls"]
+
+    def fail(self, number: int, error: int | None) -> None:
+        """Let that call have a fault, counted from now: its process is killed, or told an error."""
+        self._shared["fault_error"] = error or 0
+        self._shared["fault_at"] = self.count + number
+
+    def fail_no_more(self) -> None:
+        self._shared["fault_at"] = 0
+
+
+def _place_of(name: str) -> int:
+    return _mutex_size() + 8 * _NUMBERS.index(name)
 
 
 def _make_lock(path: Path) -> None:

@@ -11,7 +11,12 @@ from tests.proof.power_cuts import cut_often
 from tests.proof.record import Kind, Step
 from tests.proof.shim import needs_compiler
 
-pytestmark = [needs_compiler, pytest.mark.usefixtures("unmeasured"), pytest.mark.timeout(180)]
+pytestmark = [
+    pytest.mark.proof,
+    needs_compiler,
+    pytest.mark.usefixtures("unmeasured"),
+    pytest.mark.timeout(180),
+]
 
 
 @pytest.mark.parametrize("is_direct", [False, True], ids=["smarthost", "direct"])

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,8 +180,12 @@ class Daemon:
 
     def up(self, *prefix: str, traceable: bool = False, program: Sequence[str] = ()) -> float:
         """Start and wait until all workers are ready; return how long that took."""
+        return self.up_by(partial(self.start, *prefix, traceable=traceable, program=program))
+
+    def up_by(self, start: Callable[[], None]) -> float:
+        """The same, with what starts it and notes its process."""
         began, seen = time.monotonic(), len(self.events("started"))
-        self.start(*prefix, traceable=traceable, program=program)
+        start()
 
         def is_up() -> bool:
             assert self.process is not None

@@ -1,6 +1,6 @@
 """`python -m tests.support.imported DESCRIPTOR`: a process that has imported relayd, and forks when one is wanted.
 
-Besides relayd there is its supervisor with stand-in workers (`tests.support.supervised`).
+Besides relayd there is its supervisor with stand-in workers (`tests.support.supervised`). Another module is imported by its child.
 
 It is started and asked by `tests.support.relayd_process`, over the socket it is given, and ends with it. Each child leads a session
 of its own, with the arguments, environment, folder and streams that were asked for, and nothing else that is open here.
@@ -9,6 +9,7 @@ of its own, with the arguments, environment, folder and streams that were asked 
 import gc
 import json
 import os
+import runpy
 import select
 import signal
 import socket
@@ -98,5 +99,7 @@ if __name__ == "__main__":
     _become(one)
     if one.program == "relayd":
         main()
-    else:
+    elif one.program == supervised.__name__:
         sys.exit(supervised.main(*one.arguments))
+    else:
+        runpy.run_module(one.program, run_name="__main__")

@@ -1,7 +1,7 @@
 """A queue file as an older relayd left it."""
 
 from contextlib import closing
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import apsw
@@ -27,8 +27,8 @@ _ROWS = (
 )
 
 
-def an_old_queue(path: Path, *, schema: int) -> None:
-    """Write one as a relayd of that time did."""
+def an_old_queue(path: Path, *, schema: int, since: datetime = START) -> None:
+    """Write one as a relayd of that time did, with mail of the minutes after `since`."""
     scripts = dict(connection._migrations())
     with closing(apsw.Connection(str(path))) as db:
         db.execute(f"PRAGMA application_id={condition.APPLICATION_ID}")
@@ -39,7 +39,7 @@ def an_old_queue(path: Path, *, schema: int) -> None:
             local, _, domain = address.partition("@")
             row = {"sender": sender, "flags": flags, "address": address, "state": state}
             row |= {"category": category, "class": bounce_class, "key": f"{domain}@{local}"}
-            at = START + timedelta(minutes=number)
+            at = since + timedelta(minutes=number)
             db.execute(
                 _ROWS,
                 {**row, "id": make_id(at, WorkerNumber(1), 0), "at": int(at.timestamp() * 1000)},

@@ -54,10 +54,17 @@ def start(
     stderr: IO[bytes],
     env: Mapping[str, str] | None = None,
     program: str = "relayd",
+    library: str = "",
 ) -> Process:
-    """Start `relayd ARGUMENTS`, or what else is imported, as the leader of a session."""
+    """Start `relayd ARGUMENTS`, or another module, as the leader of a session.
+
+    `library` is loaded before all others. It has to look at the environment after a fork, and not only where it is loaded.
+    """
     environment = dict(os.environ if env is None else env)
-    if _is_measured(environment) or _before_main(environment) != _AT_FIRST:
+    is_executed = _is_measured(environment) or _before_main(environment) != _AT_FIRST
+    if library:
+        environment["LD_PRELOAD"] = library
+    if is_executed:
         return subprocess.Popen(
             [sys.executable, "-m", program, *arguments],
             cwd=ROOT,
@@ -68,8 +75,8 @@ def start(
             env=environment,
         )
     with Path(os.devnull).open("rb") as nothing:
-        streams = (stdin or nothing, stdout, stderr)
-        return _Fork(program, arguments, environment, [each.fileno() for each in streams])
+        streams = [each.fileno() for each in (stdin or nothing, stdout, stderr)]
+        return _Fork(program, arguments, environment, streams, _imported(library))
 
 
 def in_a_script() -> tuple[list[str], tuple[int, ...]]:
@@ -124,10 +131,11 @@ class _Fork:
         arguments: tuple[str, ...],
         environment: dict[str, str],
         streams: list[int],
+        line: socket.socket,
     ) -> None:
         with _ask_lock:
             self._news = ask(
-                _imported(),
+                line,
                 [*arguments],
                 environment=environment,
                 folder=str(ROOT),
@@ -166,7 +174,7 @@ class _Fork:
 
 
 @cache
-def _imported() -> socket.socket:
+def _imported(library: str = "") -> socket.socket:
     """Return the line to a process that has imported relayd, and lives as long as this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
@@ -181,7 +189,8 @@ def _imported() -> socket.socket:
                 for name, value in os.environ.items()
                 if name not in _MEASURED and not name.startswith(_BEFORE_MAIN)
             }
-            | _AT_FIRST,
+            | _AT_FIRST
+            | ({"LD_PRELOAD": library} if library else {}),
         )
 
     def end() -> None:

@@ -1,0 +1,103 @@
+"""`kill -9` of a worker, of the supervisor, or of all, at points with names and at random, again and again.
+
+Clients send mail without a pause; after some kills they stop, the queue empties, and what they know is held against what came.
+"""
+
+import random  # noqa: TID251 -- seeded
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.proof.killed_relay import AT_RANDOM, a_relay
+from tests.proof.points import POINTS, Point, Victim
+
+CONTROLS = {
+    "a reply before the commit": (
+        "before the first write of a commit",
+        "between the writes of a commit",
+    ),
+    "an outbox outside the transaction": ("in settle, between its writes",),
+}
+"""Faults of `planted`, and the points where they show."""
+_BATCH = 30
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of it."""
+
+    kills: Counter[str] = field(default_factory=Counter)  # by point
+    missed: Counter[str] = field(default_factory=Counter)  # nobody came there in time
+    victims: Counter[str] = field(default_factory=Counter)
+    messages: int = 0
+    acked: int = 0
+    twice: int = 0
+    seconds: float = 0.0
+    wrong: list[str] = field(default_factory=list)
+
+
+def kill_often(
+    place: Path,
+    *,
+    kills: int,
+    seconds: float = 3600,
+    seed: int = 1,
+    is_direct: bool = False,
+    fault: str = "checkpoints come often",
+    points: Sequence[Point] = (*POINTS, *[AT_RANDOM] * 9),
+    batch: int = _BATCH,
+    until_wrong: bool = False,
+) -> Found:
+    """Kill so often, for so long at the most; `fault` is one of PLANTED. Each point has its turn.
+
+    After `batch` kills all mail is counted, and another relay begins.
+    """
+    chance, found, began = random.Random(seed), Found(), time.monotonic()
+    turns = _turns(points, chance)
+    while found.kills.total() < kills and time.monotonic() < began + seconds:
+        (folder := place / "world").mkdir()
+        with a_relay(folder, chance, is_direct=is_direct, fault=fault) as world:
+            point = AT_RANDOM
+            try:
+                for _ in range(min(batch, kills - found.kills.total())):
+                    if time.monotonic() > began + seconds:
+                        break
+                    point = next(turns)
+                    _note(found, point, world.kill(point))
+                counted = world.end()
+            except AssertionError as error:
+                found.wrong.append(f"{point.name}: {error}")
+            else:
+                found.messages += counted.messages
+                found.acked += counted.acked
+                found.twice += counted.twice
+                found.wrong += counted.wrong
+        if found.wrong and until_wrong:
+            break
+        shutil.rmtree(folder)
+    found.seconds = time.monotonic() - began
+    return found
+
+
+def control(place: Path, fault: str, *, seed: int = 1) -> Found:
+    """Kill until a fault that was put in is found."""
+    points = [point for point in POINTS if point.name in CONTROLS[fault]]
+    return kill_often(
+        place, kills=60, seed=seed, fault=fault, points=points, batch=4, until_wrong=True
+    )
+
+
+def _note(found: Found, point: Point, victim: Victim | None) -> None:
+    if victim is None:
+        found.missed[point.name] += 1
+    else:
+        found.kills[point.name] += 1
+        found.victims[victim.value] += 1
+
+
+def _turns(points: Sequence[Point], chance: random.Random) -> Iterator[Point]:
+    while True:
+        yield from chance.sample(points, len(points))
