@@ -59,6 +59,7 @@ def kill_often(
     turns = _turns(points, chance)
     while found.kills.total() < kills and time.monotonic() < began + seconds:
         (folder := place / "world").mkdir()
+        wrong = len(found.wrong)
         with a_relay(folder, chance, is_direct=is_direct, fault=fault) as world:
             point = AT_RANDOM
             try:
@@ -77,7 +78,10 @@ def kill_often(
                 found.wrong += counted.wrong
         if found.wrong and until_wrong:
             break
-        shutil.rmtree(folder)
+        if len(found.wrong) > wrong:
+            folder.rename(place / f"wrong{len(found.wrong)}")  # to be looked at
+        else:
+            shutil.rmtree(folder)
     found.seconds = time.monotonic() - began
     return found
 

@@ -91,7 +91,7 @@ def _lost(
             elif row.status in _ARRIVED and not copies[rcpt]:
                 yield f"{rcpt} is {row.status.value} and did not arrive"
             elif row.status is Status.BOUNCED and rcpt not in reported:
-                yield f"{rcpt} bounced, and its sender was not told"
+                yield f"{rcpt} bounced, and its sender was not told: {row.reason}, {row.attempts} attempts"
             elif row.status is Status.BOUNCED and rcpt.startswith("fine-"):
                 yield f"{rcpt} bounced without a reason"
             elif rcpt.startswith("hard-") and row.status is not Status.BOUNCED:
