@@ -5,11 +5,14 @@ transaction; a content file that is gone by the time it is copied belongs to a m
 finished meanwhile, so another instant is taken. Files that are there already are kept. The copy is no
 file in WAL mode: who looks into it leaves nothing beside it.
 
+Root may copy into a folder that somebody else can change, out of one that belongs to relayd's user: no link in either is followed.
+
 Invariant: where the copy of the queue file has its name, everything is there and synced.
 """
 
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from pathlib import Path
@@ -26,6 +29,8 @@ from relayd.store.sqlite.outside import OutsideReader
 from relayd.store.sqlite.values import fetch
 
 _TRIES = 20  # instants
+_PIECE = 1024 * 1024  # octets of a file at once
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def back_up(queue: str, folder: Path) -> Path:
@@ -95,7 +100,10 @@ def _copy(source: apsw.Connection, queue: Path, copy: Path, building: Path) -> N
         raise BackupFailed(f"the content of {missing} is not in {beside}: drop that message")
     building.unlink(missing_ok=True)
     os.close(os.open(building, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
-    with closing(apsw.Connection(str(building))) as target:
+    # It is there, and nobody has put a link in its place.
+    flags = apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_NOFOLLOW
+    path = building.parent.resolve() / building.name
+    with closing(apsw.Connection(str(path), flags=flags)) as target:
         with target.backup("main", source, "main") as backup:
             backup.step()
         source.execute("ROLLBACK")
@@ -112,16 +120,37 @@ def _copy_files(wanted: Mapping[str, int], beside: Path, files: Path) -> str:
 
     `wanted` has the octets of each. Raises BackupFailed for one that lacks some.
     """
-    for name, octets in sorted(wanted.items()):
-        if not (files / name).exists():
-            try:
-                shutil.copy(beside / name, files / name)
-            except FileNotFoundError:
-                return name
-            sync(files / name)
-        if (files / name).stat().st_size < octets:
-            raise BackupFailed(f"the content of {name} in {beside} is not whole: drop that message")
-    for path in files.iterdir():
-        if path.name not in wanted:
-            path.unlink()
+    descriptor = os.open(files, os.O_DIRECTORY | _FLAGS)
+    try:
+        there = os.listdir(descriptor)  # noqa: PTH208 -- of an open folder
+        for name, octets in sorted(wanted.items()):
+            if name not in there:
+                try:
+                    _copy_file(beside / name, name, descriptor)
+                except FileNotFoundError:
+                    return name
+            copied = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+            if copied.st_size < octets or not stat.S_ISREG(copied.st_mode):
+                raise BackupFailed(
+                    f"the content of {name} in {beside} is not whole: drop that message"
+                )
+        for name in there:
+            if name not in wanted:
+                os.unlink(name, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
     return ""
+
+
+def _copy_file(source: Path, name: str, folder: int) -> None:
+    """Copy a file into an open folder. Raises BackupFailed, OSError."""
+    with open(os.open(source, _FLAGS), "rb") as given:  # noqa: PTH123 -- a descriptor, so that no link is followed
+        found = os.fstat(given.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise BackupFailed(f"{source} is no file")
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with open(os.open(name, flags, 0o600, dir_fd=folder), "wb") as copy:  # noqa: PTH123
+            shutil.copyfileobj(given, copy, _PIECE)
+            copy.flush()
+            os.fchmod(copy.fileno(), stat.S_IMODE(found.st_mode) & 0o777)
+            os.fsync(copy.fileno())

@@ -24,6 +24,7 @@ from relayd.store.sqlite.condition import FILE_MODE, SIDES
 _USER = "relayd"  # of the unit
 _KEPT, _DELETED = "old", "same"  # folders for the old queue
 _NONE = "none"  # a file: no queue takes the place of the old one
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +35,20 @@ class Owner:
     gid: int
 
     def take(self, path: Path) -> None:
-        """Give a file or folder to the owner, if we are not. Raises OSError."""
-        found = path.stat()
+        """Give a file or folder to the owner, if we are not; no link is followed. Raises OSError."""
+        if os.geteuid():
+            return
+        descriptor = os.open(path, _FLAGS)
+        try:
+            self.take_open(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def take_open(self, descriptor: int) -> None:
+        """Give an open file or folder to the owner, if we are not. Raises OSError."""
+        found = os.fstat(descriptor)
         if (found.st_uid, found.st_gid) != (self.uid, self.gid) and not os.geteuid():
-            os.chown(path, self.uid, self.gid)
+            os.fchown(descriptor, self.uid, self.gid)
 
 
 def owner_of(queue: str) -> Owner:
@@ -80,22 +91,38 @@ def put(queue: str, *, owner: Owner) -> Path | None:
 
     If no queue was built, there is none afterwards.
     """
-    folder, name = _building(queue), Path(queue).name
-    if not (folder / name).exists():
-        (folder / _NONE).touch()
-    old = Path(queue)
+    folder, old = _building(queue), Path(queue)
     mode = old.stat().st_mode & 0o777 if old.exists() else FILE_MODE
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            path.chmod(mode)
-        owner.take(path)
-        sync(path)
-    if (content := folder / f"{name}.content").is_dir():
-        content.chmod(0o750)
-    owner.take(folder)
-    sync(folder)
+    descriptor = os.open(folder, os.O_DIRECTORY | _FLAGS)
+    try:
+        if old.name not in os.listdir(descriptor):  # noqa: PTH208 -- of an open folder
+            flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+            os.close(os.open(_NONE, flags, FILE_MODE, dir_fd=descriptor))
+        _dress(descriptor, content=f"{old.name}.content", mode=mode, owner=owner)
+    finally:
+        os.close(descriptor)
     _rename(folder, ready(queue))
     return finish(queue)
+
+
+def _dress(folder: int, *, content: str, mode: int, owner: Owner) -> None:
+    """Give all in an open folder its owner and mode, durably. Raises OSError.
+
+    The queue's owner can change the folder above meanwhile, and we may be root: no name is followed.
+    """
+    for path, _, files, descriptor in os.fwalk(".", dir_fd=folder):
+        for name in files:
+            file = os.open(name, _FLAGS, dir_fd=descriptor)
+            try:
+                os.fchmod(file, mode)
+                owner.take_open(file)
+                os.fsync(file)
+            finally:
+                os.close(file)
+        if Path(path).name == content:
+            os.fchmod(descriptor, 0o750)
+        owner.take_open(descriptor)
+        os.fsync(descriptor)
 
 
 def ready(queue: str) -> Path:
@@ -106,7 +133,7 @@ def ready(queue: str) -> Path:
 def finish(queue: str) -> Path | None:
     """Do what is left of `put`; return where the old queue is now, if it was kept. Raises OSError."""
     folder, name = ready(queue), Path(queue).name
-    if not folder.is_dir():
+    if not folder.is_dir() or folder.is_symlink():
         return None
     kept = folder / _KEPT
     aside = kept if kept.is_dir() else folder / _DELETED
