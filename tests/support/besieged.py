@@ -1,5 +1,6 @@
 """A relay that is attacked: every door that it can have is open, and strangers stand before each."""
 
+import os
 import smtplib
 import socket
 from collections.abc import Iterator
@@ -53,6 +54,11 @@ class Besieged:
         pid: int = self.daemon.events("worker_started")[-1]["pid"]
         return pid
 
+    def processor(self) -> float:
+        """Seconds that the worker has worked."""
+        fields = Path(f"/proc/{self.worker}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
     @contextmanager
     def at(self, port: int, source: str = "127.0.0.1") -> Iterator[smtplib.SMTP]:
         """A client that has said hello at a door."""
@@ -90,7 +96,7 @@ def a_besieged_relay(folder: Path) -> Iterator[Besieged]:
     ports = {name: free_port() for name in ("public", "proxied", "introduced", "metrics")}
     with a_smarthost(SCRIPT) as smarthost:
         more = _SETTINGS.format(**ports, returns=RETURNS, forwards=FORWARDS)
-        daemon = Daemon(folder, smarthost.port, workers=1, more=more)
+        daemon = Daemon(folder, smarthost.port, workers=1, message_size="20MB", more=more)
         assert daemon.run("user", "add", USER, typed=f"{PASSWORD}\n").status == 0
         try:
             daemon.up()
