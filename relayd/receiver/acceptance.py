@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from relayd.mail.address import Address
-from relayd.mail.envelope import Client, NewMessage, NewRecipient
+from relayd.mail.envelope import Client, MessageFacts, NewMessage, NewRecipient
 from relayd.mail.finish import finish_received
 from relayd.mail.header import is_relayed, read_facts, trace_header
 from relayd.mail.ids import format_id
@@ -62,8 +62,7 @@ def accept(
         refusal = access.refusal_of_from(client.allowed_by(context.access), head)
     if refusal is not None and mail.first is None:
         return refusal
-    if facts.test_via and not (client.is_here and client.auth_user is None):
-        facts = replace(facts, test_via="")  # a login keeps to its smarthost, and so does a network
+    facts = _as_it_may(facts, client, is_report=is_report)
     known = replace(
         mail.facts_of(context, client.auth_user),
         is_test=facts.is_test,
@@ -126,6 +125,16 @@ def accept(
     if context.checker is None or is_report or mail.first is not None:
         return message
     return CheckContent(message, received)
+
+
+def _as_it_may(facts: MessageFacts, client: ClientState, *, is_report: bool) -> MessageFacts:
+    """Return the facts without what its client may not ask for."""
+    if is_report or not client.may_relay:
+        # It comes back, from anybody: that one chooses neither the way to the sender nor how it is counted.
+        return replace(facts, tag=None, is_test=False, test_via="")
+    if facts.test_via and not (client.is_here and client.auth_user is None):
+        return replace(facts, test_via="")  # a login keeps to its smarthost, and so does a network
+    return facts
 
 
 def _traits(

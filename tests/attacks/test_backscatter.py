@@ -8,6 +8,10 @@ gets, by each worker.
 import re
 from itertools import product
 
+import pytest
+
+from relayd.mail.ids import format_id
+from relayd.ports.view import Query, RecipientRow, Status
 from tests.support.besieged import Besieged
 from tests.support.daemon import CONTENT, eventually
 
@@ -87,3 +91,30 @@ def test_a_return_path_takes_one_message_in_a_transaction(besieged: Besieged) ->
         assert client.rcpt(path[1])[0] == 250
         assert client.rcpt(path[1].upper())[0] == 452
         assert client.rcpt("victim@elsewhere.test")[0] == 550
+
+
+@pytest.mark.parametrize("field", ["X-Relayd-Test: yes", "X-Relayd-Test: smarthost:default"])
+def test_a_stranger_chooses_neither_way_nor_tag(besieged: Besieged, field: str) -> None:
+    """Test mail passes by `[routes]`: whose mail comes back is no client that may ask for that."""
+    path = _path_of(besieged, "staged@forwarded.test")
+    content = f"{field}\r\nX-Relayd-Tag: invoices\r\nSubject: x\r\n\r\nx\r\n"
+    with besieged.at(besieged.public, "127.0.23.1") as client:
+        client.mail("")
+        assert client.rcpt(path)[0] == 250
+        code, text = client.data(content)
+    assert code == 250
+    queue_id = text.decode().rpartition(" ")[2]
+
+    def known() -> list[RecipientRow]:
+        found = besieged.daemon.rows(Query(recipient=("staged@forwarded.test",)))
+        return [row for row in found if format_id(row.message_id) == queue_id]
+
+    [queued] = eventually(known, "it is queued")
+    assert (queued.status, queued.tag) == (Status.HELD, None)
+    assert not [one for one in besieged.smarthost.rcpts if one == "staged@forwarded.test"]
+    with besieged.daemon.client() as client:  # who may relay may ask for both
+        client.ehlo()
+        client.mail("a@app.test")
+        client.rcpt("asked@forwarded.test")
+        client.data(content.replace("smarthost:default", "yes"))
+    eventually(lambda: "asked@forwarded.test" in besieged.smarthost.rcpts, "a test mail")

@@ -34,6 +34,8 @@ networks = ["192.0.2.0/24"]
 xclient_networks = ["127.0.0.9/32"]
 [senders."forwarded.test"]
 srs_domain = "{forwards}"
+[routes]
+"forwarded.test" = "hold"
 """
 
 
