@@ -12,7 +12,7 @@ import pytest
 
 from relayd.accounts.passwords import hash_password, is_password
 from relayd.receiver import login_turns
-from tests.support.besieged import PASSWORD, USER, Besieged, replies
+from tests.support.besieged import PASSWORD, USER, WATCHED, Besieged, replies
 from tests.support.daemon import CONTENT, eventually
 from tests.support.processor import seconds
 
@@ -66,4 +66,4 @@ def test_nobody_learns_who_has_an_account(besieged: Besieged, command: str) -> N
             begin = [b"EHLO a\r\n", *([b"MAIL FROM:<>\r\n"] if command == "RCPT" else [])]
             return replies(sock, *begin, f"{command} {argument}\r\n".encode())[-1]
 
-    assert said_of(USER, "127.90.1.1") == said_of("nobody", "127.91.1.1")
+    assert said_of(WATCHED, "127.90.1.1") == said_of("nobody", "127.91.1.1")

@@ -8,7 +8,7 @@ import base64
 
 import pytest
 
-from tests.support.besieged import FORWARDS, PASSWORD, RETURNS, USER, Besieged, replies
+from tests.support.besieged import FORWARDS, GUESSED, PASSWORD, RETURNS, USER, Besieged, replies
 from tests.support.daemon import CONTENT, eventually
 
 VICTIM = "victim@elsewhere.test"
@@ -181,15 +181,15 @@ def test_xclient_gives_the_rights_of_who_is_named(
 @pytest.mark.parametrize(
     "offered",
     [
-        f"\0{USER}\0wrong",
-        f"\0{USER}\0",
-        f"\0{USER.upper()}\0{PASSWORD}",
+        f"\0{GUESSED}\0wrong",
+        f"\0{GUESSED}\0",
+        f"\0{GUESSED.upper()}\0{PASSWORD}",
         f"\0\0{PASSWORD}",
         f"\0nobody\0{PASSWORD}",
-        f"root\0{USER}\0{PASSWORD}",  # as somebody else
-        f"\0{USER}\0{PASSWORD}\0",
-        f"\0{USER}\0{PASSWORD}\n",
-        f"\0{USER} \0{PASSWORD}",
+        f"root\0{GUESSED}\0{PASSWORD}",  # as somebody else
+        f"\0{GUESSED}\0{PASSWORD}\0",
+        f"\0{GUESSED}\0{PASSWORD}\n",
+        f"\0{GUESSED} \0{PASSWORD}",
     ],
 )
 def test_no_other_words_log_in(besieged: Besieged, offered: str) -> None:

@@ -14,6 +14,7 @@ from tests.support.ports import free_port
 
 RETURNS, FORWARDS = "returns.test", "forwards.test"
 USER, PASSWORD = "app", "hunter2-in-no-log"
+GUESSED, WATCHED = "target", "watched"  # users who are guessed at: all of loopback is one source
 _SETTINGS = """\
 [metrics]
 address = "127.0.0.1:{metrics}"
@@ -99,7 +100,8 @@ def a_besieged_relay(folder: Path) -> Iterator[Besieged]:
     with a_smarthost(SCRIPT) as smarthost:
         more = _SETTINGS.format(**ports, returns=RETURNS, forwards=FORWARDS)
         daemon = Daemon(folder, smarthost.port, workers=1, message_size="20MB", more=more)
-        assert daemon.run("user", "add", USER, typed=f"{PASSWORD}\n").status == 0
+        for user in (USER, GUESSED, WATCHED):
+            assert daemon.run("user", "add", user, typed=f"{PASSWORD}\n").status == 0
         try:
             daemon.up()
             yield Besieged(daemon=daemon, smarthost=smarthost, **ports)
