@@ -19,9 +19,8 @@ import asyncio
 import signal
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
 
-from tests.support.dns_server import DROP, DnsServer, Zones
+from benchmarks.crowds.quick_dns import AAAA, MX, A, QuickDns, Records
 
 GOOD = "good.test"
 GOOD_HOSTS = [f"127.0.0.{number}" for number in range(21, 41)]
@@ -40,28 +39,28 @@ def _address(network: int, number: int) -> str:
     return f"127.{network}.{number // 250}.{number % 250 + 1}"
 
 
-def zones() -> Zones:
+def records() -> Records:
     """Return the records of all domains."""
     served: dict = {}
 
-    def add(domain: str, record: dict[str, list[str]]) -> None:
-        served[domain] = {"MX": [f"10 mx.{domain}."]}
+    def add(domain: str, record: dict[int, str]) -> None:
+        served[domain] = {MX: f"mx.{domain}"}
         served[f"mx.{domain}"] = record
 
-    add(GOOD, {"A": GOOD_HOSTS[:1]})
+    add(GOOD, {A: GOOD_HOSTS[0]})
     for number in range(NEW):
-        add(f"n{number}.test", {"A": [GOOD_HOSTS[number % len(GOOD_HOSTS)]]})
+        add(f"n{number}.test", {A: GOOD_HOSTS[number % len(GOOD_HOSTS)]})
     for number in range(ALIVE):
-        add(f"d{number}.test", {"A": [_address(1, number)]})
+        add(f"d{number}.test", {A: _address(1, number)})
     for number in range(DEAD):
-        add(f"silent{number}.test", {"A": [_address(2, number)]})
-        add(f"refuses{number}.test", {"AAAA": ["::1"]})
+        add(f"silent{number}.test", {A: _address(2, number)})
+        add(f"refuses{number}.test", {AAAA: "::1"})
     for number in range(SLOW):
-        add(f"slow{number}.test", {"A": [_address(3, number)]})
+        add(f"slow{number}.test", {A: _address(3, number)})
     for number in range(FAMILY):
-        served[f"family{number}.test"] = {"MX": ["10 mx.family.test."]}
-    served["mx.family.test"] = {"A": ["127.4.0.1"]}
-    served |= {f"unserved{number}.test": DROP for number in range(UNSERVED)}
+        served[f"family{number}.test"] = {MX: "mx.family.test"}
+    served["mx.family.test"] = {A: "127.4.0.1"}
+    served |= {f"unserved{number}.test": None for number in range(UNSERVED)}
     return served
 
 
@@ -123,17 +122,15 @@ async def _main() -> None:
     loop, serve = asyncio.get_running_loop(), _tasks_of(_serve)
     mute = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     mute.bind(("127.0.0.2", 53))
-    async with AsyncExitStack() as stack:
-        dns = await stack.enter_async_context(DnsServer(zones(), port=53))
-        loop.add_signal_handler(
-            signal.SIGUSR1, lambda: dns.zones.update(dict.fromkeys(dns.zones, DROP))
-        )
-        for number in range(SLOW):
-            own = _listen(_address(3, number), buffer=_SMALL_BUFFER)
-            await asyncio.start_server(serve, sock=own, limit=_SMALL_BUFFER)
-        await asyncio.start_server(serve, sock=_listen("0.0.0.0"), limit=1 << 22)
-        print("ready", flush=True)
-        await asyncio.Event().wait()
+    dns = QuickDns("test", records())
+    await loop.create_datagram_endpoint(lambda: dns, local_addr=("127.0.0.1", 53))
+    loop.add_signal_handler(signal.SIGUSR1, lambda: setattr(dns, "is_silent", True))
+    for number in range(SLOW):
+        own = _listen(_address(3, number), buffer=_SMALL_BUFFER)
+        await asyncio.start_server(serve, sock=own, limit=_SMALL_BUFFER)
+    await asyncio.start_server(serve, sock=_listen("0.0.0.0"), limit=1 << 22)
+    print("ready", flush=True)
+    await asyncio.Event().wait()
 
 
 def _tasks_of(serve: Callable[..., Awaitable[None]]) -> Callable[..., None]:

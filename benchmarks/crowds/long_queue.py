@@ -1,6 +1,10 @@
 """A queue of millions, furnished by SQL: some thousand messages are put in by the store, and each is copied.
 
 All of them are due at once, for domains whose hosts take mail. Nothing is synced on the way.
+
+    python -m benchmarks.crowds.long_queue FILE MESSAGES
+
+makes a file ahead, for `benchmarks/crowd queue --furnished FILE`.
 """
 
 import sys
@@ -20,8 +24,13 @@ _COPIED = {
     "message": "id",
     "content": "message_id",
     "recipient": "message_id",
+    "recipient_by_domain": "message_id",
     "event": "message_id",
 }
+_EXTRAS = (  # indexes and triggers are made when all rows are there
+    "SELECT type, name, sql FROM sqlite_master WHERE type IN ('index', 'trigger') AND sql IS NOT NULL"
+    " AND tbl_name IN ('message', 'content', 'recipient', 'recipient_by_domain', 'event')"
+)
 
 
 def furnish(path: Path, messages: int) -> float:
@@ -31,12 +40,17 @@ def furnish(path: Path, messages: int) -> float:
     with closing(apsw.Connection(str(path))) as db:
         db.execute("PRAGMA synchronous=OFF; PRAGMA cache_size=-2000000; PRAGMA temp_store=MEMORY")
         ids = [row[0] for row in db.execute("SELECT id FROM message ORDER BY id")]
+        extras = list(db.execute(_EXTRAS))
+        for kind, name, _ in extras:
+            db.execute(f"DROP {kind} {name}")
         for start in range(0, ONCE, _AT_ONCE):
             some = ids[start : start + _AT_ONCE]
             with db:
                 for table, key in _COPIED.items():
                     _copy(db, table, key, (some[0], some[-1]), copies)
             db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        for *_, sql in extras:
+            db.execute(sql)
         # As if all had been counted when they came.
         db.execute("INSERT OR REPLACE INTO meta SELECT 'tallied', max(id) FROM event")
     took = time.monotonic() - began
@@ -56,3 +70,7 @@ def _copy(db: apsw.Connection, table: str, key: str, some: tuple[int, int], copi
         f" FROM {table} CROSS JOIN copy WHERE {key} BETWEEN ? AND ?",
         (copies, *some),
     )
+
+
+if __name__ == "__main__":
+    furnish(Path(sys.argv[1]), int(sys.argv[2]))

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 import time
 from argparse import Namespace
@@ -84,7 +85,11 @@ def _long_queue(arguments: Namespace) -> Scene:
         return {}
 
     def furnish(folder: Path) -> None:
-        long_queue.furnish(folder / "queue.db", arguments.queued)
+        if arguments.furnished:
+            shutil.copyfile(arguments.furnished, folder / "queue.db")
+            os.sync()  # lest it is written while we measure
+        else:
+            long_queue.furnish(folder / "queue.db", arguments.queued)
 
     return Scene(
         said=f"{arguments.queued:,} messages wait, all due, for {long_queue.DOMAINS} domains",
