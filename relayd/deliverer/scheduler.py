@@ -50,6 +50,7 @@ class Scheduler:
         """`slots` is how many connections there may be; `news` is read again with each look for work."""
         self._news = news
         self.hears_hints: Callable[[], bool] = lambda: False  # of all who have the queue
+        self.make_room: Callable[[], None] = lambda: None  # those give way who wait in line
         self._was_busy, self._busy_at = True, 0.0  # since it was last asked, and when that was
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
@@ -93,9 +94,9 @@ class Scheduler:
         queue = self._queues.get(destination)
         if queue is None or not queue.is_verified:
             is_known_good = destination in self._history.known_good
+            if self._window.is_crowded:
+                self._set_aside()
             if not self._window.may_probe(queue, is_known_good=is_known_good):
-                if self._window.is_crowded:
-                    self._wake.set()  # to set aside who is late
                 return True
         return queue is not None and queue.is_full
 
@@ -234,7 +235,8 @@ class Scheduler:
     def _set_aside(self) -> None:
         """Let those whose answer is late keep nobody from being asked."""
         late = (queue for name in self._busy if (queue := self._queues.get(name)) is not None)
-        self._window.set_aside(late, asyncio.get_running_loop().time())
+        if self._window.set_aside(late, asyncio.get_running_loop().time()):
+            self.make_room()
 
     async def _doze(self) -> None:
         try:

@@ -86,20 +86,21 @@ class Window:
         self.load.probing -= count
         return self._admission.is_probing_room_free(before, self.load.probing)
 
-    def set_aside(self, queues: Iterable[DestinationQueue], now: float) -> None:
-        """Set those aside whose answer is late, as long as the window for these has room; `now` is the loop's."""
+    def set_aside(self, queues: Iterable[DestinationQueue], now: float) -> bool:
+        """Set those aside whose answer is late; tell whether the window for these has no room for all. `now` is the loop's."""
         if not self.is_crowded or now - self._looked_at < _LOOK_EVERY:
-            return
+            return False
         self._looked_at = now
         for queue in queues:
             is_late = queue.probing and now - queue.opened_at >= ASIDE_AFTER
             if is_late and not queue.is_aside:
                 if not self._admission.has_room_aside(self.load, queue.probing):
-                    return
+                    return True
                 queue.is_aside = True
                 self.load.messages -= queue.probing
                 self.load.probing -= queue.probing
                 self.load.aside += queue.probing
+        return False
 
 
 def _held(work: Work) -> int:

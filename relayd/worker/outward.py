@@ -10,6 +10,7 @@ from relayd.bounces.reader import BounceReader
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.leases import Leases
+from relayd.deliverer.nexthop.admittance import AGAIN_AFTER
 from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.router import Router
@@ -171,6 +172,7 @@ async def deliver(
         # Who sends nothing directly has no use for what sites say, and need not ask each second.
         news=news if settings.routes.may_be_direct else None,
     )
+    scheduler.make_room = partial(sites.shorten_lines, to_seconds=AGAIN_AFTER)
     for shares in (sites, rates, mx.warm_ups, router, reporter, scheduler):
         parts.membership.watch(shares.divide_by)
     given_up = partial(_report_given_up, reporter, parts.clock) if settings.bounces.dsn else None

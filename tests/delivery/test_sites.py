@@ -143,6 +143,33 @@ async def test_who_waited_while_somebody_found_no_host_ready_comes_again_later()
             assert row.paused_until == direct.post.clock.now() + timedelta(seconds=30)
 
 
+async def test_a_long_line_of_domains_gives_way_when_others_need_the_room(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """F-34: a slow site with few connections and many domains. The first stay; the others come again, uncounted."""
+    monkeypatch.setattr(throttle, "LINE_KEPT", 2)
+    gate = asyncio.Event()
+    zones: Zones = {**SHARED, **{f"d{number}.test": SHARED["x.test"] for number in range(9)}}
+    script: Script = {"GREETING": InTurn(Wait(gate, "220 mx"), "220 mx")}
+    async with a_direct_post(zones, {A1: script, A2: FINE}) as direct:
+        await direct.send("first@x.test")
+        await eventually(lambda: direct.server(A1).connections)
+        others = [await direct.send(f"a@d{number}.test") for number in range(9)]
+        sites = direct.parts.sites
+        [site] = sites._sites.values()
+        await eventually(lambda: len(site.slots._waiting) == 9)
+        sites.shorten_lines(to_seconds=30)
+        await eventually(lambda: len(direct.post.scheduler._queues) == 3)
+        for one in others[2:]:
+            row = direct.post.row(one)
+            assert (row.status, row.attempts, row.leased) == (Status.QUEUED, 0, False)
+            assert row.paused_until == direct.post.clock.now() + timedelta(seconds=30)
+        gate.set()
+        await direct.server(A1).received(3)
+        direct.post.advance(timedelta(seconds=31))
+        await direct.server(A1).received(10)
+
+
 async def test_customers_with_a_host_name_each_share_the_limit_of_their_provider() -> None:
     """Their provider counts our connections, and not those to one of its names."""
     gate = asyncio.Event()

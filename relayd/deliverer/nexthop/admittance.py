@@ -7,15 +7,18 @@ import asyncio
 
 from relayd.deliverer.nexthop.mx_parts import MxParts
 from relayd.deliverer.nexthop.sites import Site
+from relayd.deliverer.nexthop.slots import SentAway
 from relayd.policy.delivery.throttle import TOKEN_WAIT
 from relayd.trace import tracing
 
-_AGAIN_AFTER = 30.0  # seconds, when somebody has just found no host of the site ready
+AGAIN_AFTER = 30.0
+"""Seconds, when somebody has just found no host of the site ready, or the line is long and its room is needed."""
 _RATE = "the rate limit of its mail hosts (direct.messages_per_minute)"
 _FULL = "all {} connections that its mail hosts are given now are in use"
 _OTHERS = (
     "other workers have all connections to its mail hosts (direct.connections_per_destination)"
 )
+_LONG = "many domains wait for its mail hosts, and other mail needs the room"
 _DOWN = "none of its mail hosts was ready when mail of another domain asked them"
 
 
@@ -24,7 +27,7 @@ async def admit(
 ) -> None:
     """Wait for a token, unless it has one (`may_begin`), and for a slot, which is taken. Raises NotYet.
 
-    For a slot as long as it takes: the hosts are not to blame. But when somebody finds meanwhile
+    For a slot as long as it takes, unless other destinations need the room: the hosts are not to blame. But when somebody finds meanwhile
     that none of these is ready, that need not be found again for every domain in the line.
     """
     failed, clock = site.searches_failed, parts.clock
@@ -42,10 +45,13 @@ async def admit(
         if tracing.is_on and site.slots.is_full:
             given = site.slots.given
             tracing.tell("connection_awaited", reason=_FULL.format(given) if given else _OTHERS)
-        await site.slots.acquire()
+        try:
+            await site.slots.acquire()
+        except SentAway:
+            raise parts.not_yet(AGAIN_AFTER, _LONG) from None
         if site.has_failed(hosts, since=failed):
             site.slots.release()
-            raise parts.not_yet(_AGAIN_AFTER, _DOWN)
+            raise parts.not_yet(AGAIN_AFTER, _DOWN)
         if may_begin or clock.monotonic() - due <= TOKEN_WAIT:
             return
         site.slots.release()  # the token has lapsed: too many would begin at once

@@ -128,6 +128,13 @@ class Sites:
             self._share(site)
         return site
 
+    def shorten_lines(self, *, to_seconds: float) -> None:
+        """Send those away who wait long for a slot of their site: other destinations need the room that they have."""
+        now = asyncio.get_running_loop().time()
+        for site in tuple(self._sites.values()):
+            if site.slots.are_awaited:
+                site.slots.shorten_line(now, to_seconds=to_seconds)
+
     def rest(self, site: Site, connection: Connection, *, for_seconds: float) -> None:
         """Keep a connection without work for a while, or until its slot is asked for."""
 

@@ -4,7 +4,11 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-from relayd.policy.delivery.throttle import SlowStart
+from relayd.policy.delivery.throttle import SlowStart, line_kept
+
+
+class SentAway(Exception):
+    """Others need the room of who waits, and the slot is far off."""
 
 
 class ConnectionSlots:
@@ -19,6 +23,10 @@ class ConnectionSlots:
         self._on_change: Callable[[], None] | None = None
         self._taken = 0
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self._line_since, self._served = (
+            0.0,
+            0,
+        )  # when somebody began to wait last, and slots given since
 
     @property
     def allowed(self) -> int:
@@ -49,7 +57,11 @@ class ConnectionSlots:
         return self._taken > self.given
 
     async def acquire(self) -> None:
-        slot: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        """Take a slot, waiting for it as long as it takes. Raises SentAway."""
+        loop = asyncio.get_running_loop()
+        if not self.are_awaited:
+            self._line_since, self._served = loop.time(), 0
+        slot: asyncio.Future[None] = loop.create_future()
         self._waiting.append(slot)
         self._give()
         if not slot.done():
@@ -61,6 +73,14 @@ class ConnectionSlots:
                 self.release()
             self._tell()
             raise
+
+    def shorten_line(self, now: float, *, to_seconds: float) -> None:
+        """Send those away who would wait for longer than that, as fast as it goes now; `now` is the loop's."""
+        waiting = [slot for slot in self._waiting if not slot.done()]
+        kept = line_kept(self._served, now - self._line_since, to_seconds=to_seconds)
+        for slot in waiting[kept:]:
+            slot.set_exception(SentAway())
+            self._waiting.remove(slot)
 
     def take(self) -> None:
         """Take one at once, for a connection that is there."""
@@ -99,4 +119,5 @@ class ConnectionSlots:
             slot = self._waiting.popleft()
             if not slot.done():
                 self._taken += 1
+                self._served += 1
                 slot.set_result(None)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 TOKEN_WAIT = 5.0  # seconds that one may wait for a token, keeping what it has
 _LATE = 10.0  # seconds that a booked token is kept for one who does not come
 _MISSED = 1.0  # seconds after which somebody else may have it
+LINE_KEPT = 20
+"""As many may wait for a slot of a site however slow it is: the work for one that gets faster."""
 _FAR = 300.0  # seconds: nothing is booked beyond
 
 
@@ -30,6 +32,14 @@ class SlowStart:
     def halved(self) -> "SlowStart":
         """The server has turned one away."""
         return self if self.allowed == 1 else SlowStart(self.most, self.allowed // 2)
+
+
+def line_kept(served: int, seconds: float, *, to_seconds: float) -> int:
+    """Return how many may stay in a line in which so many were served in so many seconds.
+
+    Those get a slot within `to_seconds`, if it goes on like that.
+    """
+    return max(LINE_KEPT, int(served / max(seconds, 1.0) * to_seconds))
 
 
 class Throttle:

@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relayd.policy.delivery.throttle import TOKEN_WAIT, SlowStart, Throttle
+from relayd.policy.delivery.throttle import LINE_KEPT, TOKEN_WAIT, SlowStart, Throttle, line_kept
 
 # --- connections
 
@@ -16,6 +17,15 @@ def test_each_answer_allows_one_connection_more_up_to_the_limit() -> None:
         seen.append(slow_start.allowed)
         slow_start = slow_start.raised()
     assert seen == [1, 2, 3, 4, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("served", "seconds", "kept"),
+    [(0, 0.0, LINE_KEPT), (3, 60.0, LINE_KEPT), (50, 5.0, 300), (50, 0.01, 1500)],
+)
+def test_a_line_keeps_those_who_are_served_soon(served: int, seconds: float, kept: int) -> None:
+    """So a site that is fast loses nothing, and one that is slow takes no room."""
+    assert line_kept(served, seconds, to_seconds=30) == kept
 
 
 def test_who_is_turned_away_uses_half_as_many_but_one_at_least() -> None:
