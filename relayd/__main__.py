@@ -47,11 +47,12 @@ def _tell(bug: Exception) -> int:
     import traceback  # noqa: PLC0415 -- costs, and is hardly ever needed
 
     from relayd.cli.output import printable  # noqa: PLC0415 -- as above
+    from relayd.explain.pointer import pointer  # noqa: PLC0415
 
     frame = traceback.extract_tb(bug.__traceback__)[-1]
     where = f"{PurePath(frame.filename).name}, line {frame.lineno}"
     words = f"{type(bug).__name__}: {' '.join(str(bug).split())}"
-    line = f"relayd: a fault of relayd in {where}: {words}; please report it with this line"
+    line = f"relayd: a fault of relayd in {where}: {words}; please report it with this line{pointer(os.EX_SOFTWARE)}"
     sys.stderr.write(f"{printable(line)}\n")
     return os.EX_SOFTWARE
 

@@ -136,6 +136,7 @@ class LazyGroup(Group):
             "check-content": "relayd.cli.tools.check_content:check_content",
         },
         "Get help": {
+            "explain": "relayd.cli.tools.explain:explain",
             "help": "relayd.cli.tools.help:help_",
             "man": "relayd.cli.tools.man:man",
             "completion": "relayd.cli.tools.completion:completion",
@@ -174,7 +175,9 @@ def run(arguments: Sequence[str]) -> int:
         with_suggestion(error).show()
         return os.EX_USAGE
     except click.ClickException as error:
-        click.echo(f"relayd: {error.format_message()}", err=True)
+        from relayd.explain.pointer import pointer  # noqa: PLC0415 -- for what fails
+
+        click.echo(f"relayd: {error.format_message()}{pointer(error.exit_code)}", err=True)
         return error.exit_code
     except (RelaydError, OSError) as error:
         return report(error)
@@ -191,19 +194,27 @@ def _remedy(error: RelaydError) -> str:
 
 
 def report(error: RelaydError | OSError) -> int:
-    """Print what went wrong; return the exit status of its kind."""
+    """Print what went wrong, with what `relayd explain` has on it; return the exit status of its kind."""
     from relayd.cli.output import drop_output, printable  # noqa: PLC0415
+    from relayd.explain.pointer import of_error, of_mistake, pointer  # noqa: PLC0415
 
+    status = _status_of(error)
     match error:
         case ConfigError():
-            lines = [str(mistake) for mistake in error.mistakes]
+            lines = [f"{mistake}{of_mistake(mistake)}" for mistake in error.mistakes]
         case OSError():
             drop_output()
-            lines = [f"relayd: {error.filename or 'input or output'}: {error.strerror or error}"]
+            told = f"{error.filename or 'input or output'}: {error.strerror or error}"
+            lines = [f"relayd: {told}{pointer(status)}"]
         case _:
-            lines = [f"relayd: {' '.join(str(error).split())}{_remedy(error)}"]
+            told = f"{' '.join(str(error).split())}{_remedy(error)}"
+            lines = [f"relayd: {told}{of_error(error, status)}"]
     for line in lines:
         click.echo(printable(line), err=True)
+    return status
+
+
+def _status_of(error: RelaydError | OSError) -> int:
     if isinstance(error, OSError):
         return os.EX_IOERR
     return next(

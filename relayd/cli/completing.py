@@ -41,6 +41,16 @@ def ids(ctx: click.Context, incomplete: str) -> Items:
     return _items(_of_store(ctx, read), incomplete.upper())
 
 
+def complete_explained(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:  # noqa: ARG001
+    """Return the words that `relayd explain` knows."""
+    from relayd.errors import RelaydError  # noqa: PLC0415
+    from relayd.explain.pages import entries  # noqa: PLC0415
+
+    with suppress(RelaydError):
+        return _items({each.name: each.kind for each in entries()}, incomplete)
+    return []
+
+
 def complete_pauses(ctx: click.Context, param: click.Parameter, incomplete: str) -> Items:
     """Return the numbers of pause rules, and `all`."""
     given = ctx.params.get(param.name or "") or ()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from relayd.cli.output import printable
 from relayd.cli.progress import progress
+from relayd.explain.pointer import pointer
 
 STANDARD = "-"
 _BAR = 30  # cells
@@ -40,6 +41,12 @@ def read_inputs(names: Sequence[str]) -> Iterator[Input]:
             if sys.stdout.isatty():
                 line.clear()
             yield found
+
+
+def say_unreadable(each: Input) -> None:
+    """Print why one could not be read."""
+    told = f"relayd: {each.name}: {each.trouble}{pointer(os.EX_NOINPUT)}"
+    print(printable(told), file=sys.stderr)
 
 
 def _files(name: str) -> Iterator[str]:

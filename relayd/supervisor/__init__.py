@@ -15,6 +15,7 @@ from relayd.config.load import load
 from relayd.config.trial import drop_trial
 from relayd.config.written import refuse_root
 from relayd.errors import StartError
+from relayd.explain.pointer import of_error
 from relayd.logs import operational
 from relayd.settings import Settings
 from relayd.supervisor.generation import Timeouts
@@ -44,7 +45,7 @@ def main(path: str, *, as_root: bool = False) -> int:
     try:
         return run(settings, reload=lambda: load(path, with_trial=True))
     except StartError as error:
-        sys.stderr.write(f"relayd: {error}\n")
+        sys.stderr.write(f"relayd: {error}{of_error(error, os.EX_OSERR)}\n")
         return os.EX_OSERR
 
 

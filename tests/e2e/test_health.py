@@ -11,6 +11,7 @@ from pathlib import Path
 
 from relayd.cli.command import run
 from tests.support.daemon import Daemon, Ran, a_daemon, a_smarthost, eventually
+from tests.support.pointers import without_pointers
 from tests.support.ports import free_port
 from tests.support.scraping import get, scrape
 from tests.support.scripted_server import Script
@@ -48,7 +49,9 @@ def relayd(relay: Daemon, *arguments: str) -> Ran:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = run(["-c", str(relay.file), *arguments])
-    return Ran(status=status, out=out.getvalue(), err=_NOTHING.sub("", err.getvalue()))
+    return Ran(
+        status=status, out=out.getvalue(), err=_NOTHING.sub("", without_pointers(err.getvalue())[0])
+    )
 
 
 def write(token: Path, text: str) -> None:

@@ -17,6 +17,7 @@ from tests.support.daemon import (
     a_smarthost,
     eventually,
 )
+from tests.support.pointers import without_pointers
 
 TAGGED = "X-Relayd-Tag: news\r\n" + CONTENT
 
@@ -46,7 +47,7 @@ def relayd(relay: Daemon, *arguments: str) -> Ran:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         status = run(["-c", str(relay.file), *arguments])
-    return Ran(status=status, out=out.getvalue(), err=err.getvalue())
+    return Ran(status=status, out=out.getvalue(), err=without_pointers(err.getvalue())[0])
 
 
 def arrives(smarthost: SmarthostThread, address: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 from tests.support import relayd_process
 from tests.support.accounts import write_users
 from tests.support.daemon import Daemon, Ran, a_daemon, a_smarthost, eventually
+from tests.support.pointers import without_pointers
 from tests.support.ports import free_port
 from tests.support.scripted_server import InTurn, Script
 
@@ -56,7 +57,7 @@ class Follower:
 
     def wait(self) -> Ran:
         status = self._process.wait(20)
-        return Ran(status=status, out=self.told, err=self._err.read_text())
+        return Ran(status=status, out=self.told, err=without_pointers(self._err.read_text())[0])
 
     @property
     def told(self) -> str:

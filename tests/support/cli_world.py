@@ -13,6 +13,7 @@ from relayd.mail.ids import WorkerNumber
 from relayd.ports.queue import QueueStore
 from relayd.store import open_store
 from tests.support.clock import FakeClock
+from tests.support.pointers import without_pointers
 from tests.support.workers import registered
 
 SETTINGS = """
@@ -35,7 +36,8 @@ class Ran:
 
     status: int
     out: str
-    err: str
+    err: str  # without the pointers
+    pointers: tuple[str, ...] = ()  # to what `relayd explain` has on errors
 
     @property
     def rows(self) -> list[dict[str, Any]]:
@@ -75,7 +77,8 @@ class World:
         self.readouterr()
         status = run(arguments)
         printed = self.readouterr()
-        return Ran(status=status, out=printed.out, err=printed.err)
+        err, pointers = without_pointers(printed.err)
+        return Ran(status=status, out=printed.out, err=err, pointers=pointers)
 
     def open_store(self, file: str = "queue.db") -> QueueStore:
         return open_store(

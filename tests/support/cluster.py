@@ -23,6 +23,7 @@ from tests.support.counting_hop import CountingHop
 from tests.support.daemon import ROOT, Daemon, Ran, eventually
 from tests.support.ledger import Entry, Load
 from tests.support.places import Place, Places
+from tests.support.pointers import without_pointers
 from tests.support.tcp_postgres import TcpServer
 
 CONNECTIONS = 8  # to the next hop, all nodes together
@@ -74,7 +75,7 @@ class Node:
             timeout=60,
             check=False,
         )
-        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+        return Ran(status=done.returncode, out=done.stdout, err=without_pointers(done.stderr)[0])
 
     def log(self) -> list[dict[str, Any]]:
         """Return its operational log. Raises AssertionError for a line that is none."""

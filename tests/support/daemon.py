@@ -27,6 +27,7 @@ from relayd.answers.recipients import find_rows
 from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
 from tests.support import relayd_process
+from tests.support.pointers import without_pointers
 from tests.support.ports import free_port
 from tests.support.scripted_server import Message, Script, ScriptedServer
 
@@ -266,7 +267,7 @@ class Daemon:
     def run(self, *arguments: str, typed: str | None = None) -> Ran:
         """Run `relayd ARGUMENTS` on these settings in a process of its own."""
         done = relayd_process.run("-c", str(self.file), *arguments, typed=typed, timeout=CEILING)
-        return Ran(status=done.returncode, out=done.stdout, err=done.stderr)
+        return Ran(status=done.returncode, out=done.stdout, err=without_pointers(done.stderr)[0])
 
     def status(self, *arguments: str) -> list[dict[str, Any]]:
         """What `relayd status --json` says of all recipients that match."""

@@ -28,6 +28,7 @@ from relayd.cli.context import NoSuch, json_option, load_settings, open_view, se
 from relayd.cli.output import Form, paint, show_fields, show_json, show_table
 from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column
+from relayd.explain.pointer import pointer
 from relayd.files import replace
 from relayd.mail.address import PathError, parse_address
 from relayd.mail.suppression import EVERYBODY, ToSuppress
@@ -168,7 +169,8 @@ def _import(file: str, lines: Iterator[Line]) -> Counter[str]:
                 yield line.wanted
             else:
                 counts["mistake"] += 1
-                click.echo(paint(f"relayd: {file}: line {line.number}: {line.mistake}"), err=True)
+                told = f"relayd: {file}: line {line.number}: {line.mistake}"
+                click.echo(paint(f"{told}{pointer(os.EX_DATAERR)}"), err=True)
 
     for batch in batches(good()):
         new = sum(client.suppress(socket, batch))

@@ -21,6 +21,7 @@ from relayd.cli.context import (
 )
 from relayd.cli.filters import DomainType
 from relayd.cli.output import show_json
+from relayd.explain.pointer import pointer
 from relayd.mail.words import format_instant
 from relayd.policy.dkim_rotation import KeyKind, stays_until
 from relayd.policy.doctor.dkim_keys import Replaced
@@ -56,7 +57,8 @@ def rotate(ctx: click.Context, /, *, domain: str, as_json: bool) -> None:
             else:
                 click.echo(f"{server}: {finding.subject}: {in_words(finding)}")
         click.echo(
-            f"relayd: nothing is changed: not every name server has what `relayd dkim dns {domain}` prints",
+            f"relayd: nothing is changed: not every name server has what `relayd dkim dns {domain}` prints"
+            f"{pointer(status)}",
             err=True,
         )
         ctx.exit(status)

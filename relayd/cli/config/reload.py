@@ -15,6 +15,7 @@ import click
 
 from relayd.cli.context import json_option, load_settings, settings_option
 from relayd.cli.output import printable, show_json
+from relayd.explain.pointer import pointer
 
 if TYPE_CHECKING:  # these bring pydantic
     from relayd.cli.config.banner import Answer
@@ -36,6 +37,8 @@ def reload(ctx: click.Context, *, as_json: bool) -> None:
     answer = ask_to_reload(settings, settings.control_socket)
     if answer.state is State.STOPPED and (process := os.environ.get("MAINPID", "")).isdecimal():
         answer = _signal(int(process), settings)
+    stopped = answer.state is State.STOPPED
+    status = os.EX_UNAVAILABLE if stopped else answer.exit_status
     if as_json:
         show_json(
             {"file": settings.file, "daemon": answer.state, "reasons": answer.reasons or None}
@@ -44,9 +47,8 @@ def reload(ctx: click.Context, *, as_json: bool) -> None:
         click.echo(printable(f"the daemon runs with {settings.file} now"))
     else:
         for line in daemon_lines(answer):
-            click.echo(printable(f"relayd: {line}"), err=True)
-    stopped = answer.state is State.STOPPED
-    ctx.exit(os.EX_UNAVAILABLE if stopped else answer.exit_status)
+            click.echo(printable(f"relayd: {line}{pointer(status)}"), err=True)
+    ctx.exit(status)
 
 
 def _signal(process: int, settings: "Settings") -> "Answer":

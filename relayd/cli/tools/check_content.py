@@ -13,7 +13,7 @@ from dataclasses import asdict
 import click
 
 from relayd.cli.context import json_option, load_settings, settings_option
-from relayd.cli.inputs import read_inputs
+from relayd.cli.inputs import read_inputs, say_unreadable
 from relayd.cli.output import hanging, paint, printable, show_json, show_table
 from relayd.mail.line_ends import cleaned, is_clean
 from relayd.policy.doctor.finding import Level
@@ -52,7 +52,7 @@ def check_content(*, files: tuple[str, ...], as_json: bool) -> None:
     for each in read_inputs(files):
         name, content = each.name, each.octets
         if each.trouble:
-            click.echo(paint(f"relayd: {name}: {each.trouble}"), err=True)
+            say_unreadable(each)
             status = os.EX_NOINPUT
             continue
         if not is_clean(content):

@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from relayd.cli.context import json_option, load_rules, settings_option
-from relayd.cli.inputs import STANDARD, read_inputs
+from relayd.cli.inputs import STANDARD, read_inputs, say_unreadable
 from relayd.cli.output import paint, show_json
 from relayd.mail.outcome import Classification
 from relayd.policy.replies.classify import classify_fields
@@ -86,7 +86,7 @@ def _classify_files(names: Sequence[str], stage: str | None, *, explain: bool) -
     status = os.EX_OK
     for each in read_inputs(names):
         if each.trouble:
-            click.echo(paint(f"relayd: {each.name}: {each.trouble}"), err=True)
+            say_unreadable(each)
             status = os.EX_NOINPUT
         else:
             _classify_lines(each.name, each.octets.splitlines(), stage, rules, explain=explain)

@@ -8,8 +8,8 @@ import os
 import click
 
 from relayd.cli.context import json_option, load_rules, settings_option
-from relayd.cli.inputs import read_inputs
-from relayd.cli.output import paint, show_json
+from relayd.cli.inputs import read_inputs, say_unreadable
+from relayd.cli.output import show_json
 from relayd.policy.inbound_bounce import parse_bounce as read_bounce
 from relayd.policy.inbound_bounce import to_json
 
@@ -33,7 +33,7 @@ def parse_bounce(*, files: tuple[str, ...], as_json: bool) -> None:  # noqa: ARG
     unreadable = 0
     for each in read_inputs(files):
         if each.trouble:
-            click.echo(paint(f"relayd: {each.name}: {each.trouble}"), err=True)
+            say_unreadable(each)
             unreadable += 1
             continue
         show_json(to_json(each.name, read_bounce(each.octets, rules=rules)))

@@ -168,7 +168,7 @@ def test_output_that_fails_is_one_line(world: World, arguments: list[str]) -> No
         )
     assert ran.returncode == os.EX_IOERR
     said = ran.stderr.removeprefix(STOPPED_LINE)
-    assert said == "relayd: input or output: No space left on device\n"
+    assert said == "relayd: input or output: No space left on device (relayd explain 74)\n"
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ LINES = {
     "parse-bounce": ["no-such-file"],
     "sendmail": ["a@x.test"],
 }
-NEED_NO_SETTINGS = {"demo", "completion", "man", "help", "version"}
+NEED_NO_SETTINGS = {"demo", "completion", "explain", "man", "help", "version"}
 ASK_THE_QUEUE = (
     "status",
     "status show",
@@ -144,6 +144,7 @@ def in_one_line(world: World, name: str, *more: str) -> int:
     ran = world.run(*name.split(), *LINES[name], *more)
     assert len(ran.err.splitlines()) == (0 if ran.status == os.EX_OK else 1), ran.err
     assert "Traceback" not in ran.err
+    assert len(ran.pointers) == (0 if ran.status == os.EX_OK else 1), "what explains it"
     return ran.status
 
 
