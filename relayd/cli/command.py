@@ -137,6 +137,7 @@ class LazyGroup(Group):
         },
         "Get help": {
             "explain": "relayd.cli.tools.explain:explain",
+            "support-bundle": "relayd.cli.support.command:support_bundle",
             "help": "relayd.cli.tools.help:help_",
             "man": "relayd.cli.tools.man:man",
             "completion": "relayd.cli.tools.completion:completion",

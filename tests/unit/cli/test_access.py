@@ -96,6 +96,7 @@ MORE = {  # options that keep a command short
     "doctor": ["--quick"],
     "demo": ["--help"],  # it has a relay and files of its own
     "init": ["--help"],  # it writes settings
+    "support-bundle": ["--help"],  # it writes a file, also where it is told little
     "import": ["postfix", "/nonexistent/sample"],
     "console": ["--help"],  # it serves until a signal
     "test-mail": ["a@x.test", "--timeout", "1s"],

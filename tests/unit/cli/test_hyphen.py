@@ -22,7 +22,7 @@ APART = {
     "relayd init",
     "relayd import",
 }  # tests/e2e/: `--password-file -` is read, `import KIND -` refused
-REFUSED = {"relayd backup", "relayd restore", "relayd move", "relayd man"}
+REFUSED = {"relayd support-bundle", "relayd backup", "relayd restore", "relayd move", "relayd man"}
 
 
 def names_a_file(parameter: click.Parameter) -> bool:

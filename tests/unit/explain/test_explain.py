@@ -17,7 +17,7 @@ from relayd.explain.pages import PAGES, entries
 from relayd.explain.pointer import of_error, of_mistake
 from relayd.mail.words import Category, EventKind
 from relayd.policy.doctor.finding import Check, Level
-from relayd.ports.outward import SessionFailed
+from relayd.ports import outward
 from relayd.ports.view import Status
 from tests.support.cli_world import World, make_world
 from tests.support.wrong_settings import WRONG
@@ -117,10 +117,10 @@ def kinds() -> set[type[RelaydError]]:
     found = {RelaydError}
     for _ in range(3):
         found |= {each for kind in found for each in kind.__subclasses__()}
-    return found
+    return {each for each in found if each.__module__ in (RelaydError.__module__, outward.__name__)}
 
 
-@pytest.mark.parametrize("kind", [*kinds()])
+@pytest.mark.parametrize("kind", sorted(kinds(), key=str))
 def test_an_error_names_a_word(kind: type[RelaydError]) -> None:
     error = kind.__new__(kind)
     assert explain(of_error(error, os.EX_SOFTWARE).split()[-1].rstrip(")"))
@@ -132,7 +132,6 @@ def test_a_subclass_is_called_by_the_class_that_is_known() -> None:
 
     assert of_error(Local("x"), 70) == " (relayd explain LeaseLost)"
     assert of_error(RelaydError("x"), 70) == " (relayd explain 70)"
-    assert issubclass(SessionFailed, RelaydError)
 
 
 def test_an_unknown_key_leads_to_the_page_about_mistakes() -> None:
