@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
+from subprocess import SubprocessError
 
 import click
 
@@ -16,10 +17,12 @@ from relayd.cli.progress import progress
 from relayd.cli.support.masking import Mask, secrets_of
 from relayd.cli.support.parts import parts_of
 from relayd.config.load import read
-from relayd.errors import ConfigError
+from relayd.errors import ConfigError, RelaydError
 from relayd.settings import Settings
 
 _MODE = 0o600
+_TROUBLES = (RelaydError, OSError, ValueError, SubprocessError, click.ClickException)
+"""What a part may fail with; the others are of use all the same."""
 _ABOUT = """\
 What relayd tells somebody who helps. Read it before you send it.
 
@@ -66,7 +69,7 @@ def _texts(path: str, mask: Mask) -> dict[str, str]:
             line.show(f"  {name} …")
             try:
                 text = read_part()
-            except (Exception, click.ClickException) as trouble:  # noqa: BLE001 -- whoever helps wants the others
+            except _TROUBLES as trouble:
                 text = f"this cannot be told: {type(trouble).__name__}: {' '.join(str(trouble).split())}\n"
         texts[name] = "".join(f"{printable(each)}\n" for each in mask.text(text).splitlines())
     return texts
