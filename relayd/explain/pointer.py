@@ -1,4 +1,4 @@
-"""What stands at the end of an error: the word that `relayd explain` explains, which names the page."""
+"""What is at the end of an error: the word that `relayd explain` explains, which names the page."""
 
 from relayd.errors import Mistake, RelaydError
 from relayd.explain.lookup import explain
