@@ -202,6 +202,21 @@ def test_every_promise_has_a_guard_that_exists(row: str) -> None:
             assert os.access(ROOT / guard, os.X_OK), guard
 
 
+def test_every_attack_is_on_the_page() -> None:
+    """What a newcomer finds in the folder is what the page tells, and the other way round."""
+    told = set(re.findall(r"`attacks/(test_\w+\.py::test_\w+)`", SECURITY.read_text()))
+    tried = {
+        f"{file.name}::{test}"
+        for file in (ROOT / "tests/attacks").glob("test_*.py")
+        for test in re.findall(r"(?m)^(?:async )?def (test_\w+)\(", file.read_text())
+    }
+    controls = {
+        "test_backscatter.py::test_who_may_relay_is_not_counted",
+        "test_way_out.py::test_where_the_settings_allow_it_the_server_inside_is_reached",
+    }
+    assert told == tried - controls
+
+
 def test_the_page_on_security_is_for_this_version() -> None:
     version = relayd.__version__.rpartition(".")[0]
     assert f"| {version} | yes |" in SECURITY.read_text()

@@ -5,9 +5,11 @@ taken from who may relay, and the same words from the proxy whose they are.
 """
 
 import base64
+from pathlib import Path
 
 import pytest
 
+from tests.support import relayd_process
 from tests.support.besieged import FORWARDS, GUESSED, PASSWORD, RETURNS, USER, Besieged, replies
 from tests.support.daemon import CONTENT, eventually
 
@@ -228,3 +230,24 @@ def test_no_name_in_a_greeting_gives_a_right(besieged: Besieged, program: str) -
         with besieged.raw(besieged.public, "127.0.7.3") as sock:
             said = replies(sock, f"{program} {name}\r\n".encode(), *RELAY[1:])
             assert said[-1] == DENIED
+
+
+def test_sendmail_has_the_rights_of_its_caller(besieged: Besieged, tmp_path: Path) -> None:
+    """It is a client like any other: where its caller may not relay, neither may it."""
+    settings = tmp_path / "relayd.toml"
+    settings.write_text(
+        f'fqdn = "relay.test"\n[store]\nurl = "sqlite:{tmp_path}/queue.db"\n'
+        f'[[listen]]\naddress = "127.0.0.1:{besieged.public}"\n'
+    )
+    for options in ((), ("-f", "root@relay.test"), ("-f", "<>"), ("-t",)):
+        ran = relayd_process.run(
+            "-c",
+            str(settings),
+            "sendmail",
+            *options,
+            VICTIM,
+            typed=f"To: {VICTIM}\n\nx\n",
+            timeout=15,
+        )
+        assert ran.returncode != 0
+        assert "Relaying denied" in ran.stderr, ran.stderr

