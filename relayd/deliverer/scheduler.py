@@ -20,8 +20,8 @@ from relayd.deliverer.rerouter import Rerouter
 from relayd.deliverer.site_news import SiteNews
 from relayd.deliverer.window import Window
 from relayd.errors import StoreBroken, StoreError
+from relayd.policy.delivery import looking
 from relayd.policy.delivery.admission import ASIDE_AFTER, WINDOW, Who
-from relayd.policy.delivery.looking import rest
 from relayd.policy.delivery.shares import Part
 from relayd.policy.seldom import Seldom
 from relayd.policy.stopping import RECORD_WITHIN
@@ -51,6 +51,7 @@ class Scheduler:
         self._news = news
         self.hears_hints: Callable[[], bool] = lambda: False  # of all who have the queue
         self.make_room: Callable[[], None] = lambda: None  # those give way who wait in line
+        self._rests_long = False  # until the next look
         self._was_busy, self._busy_at = True, 0.0  # since it was last asked, and when that was
         self.holds = leases.holds  # asked by the queues, before each transaction
         self._leases = leases
@@ -130,8 +131,9 @@ class Scheduler:
                 tracing.about_destination("lease_taken", work.lease)
         if not self._may_lease:
             queue.close()  # a claim or a commit that was under way brought it: hand it back
-        if self._window.is_empty and not self._was_busy:
-            self.wake()  # the rest may be long, and others may have seen something of the site
+        if self._rests_long:
+            self._rests_long = False
+            self.wake()  # others may have seen something of the site
         self._window.put(queue, work)
         self._busy.add(destination)
         queue.put(work)
@@ -239,8 +241,10 @@ class Scheduler:
             self.make_room()
 
     async def _doze(self) -> None:
+        seconds = self._rest
+        self._rests_long = seconds > looking.POLL
         try:
-            async with asyncio.timeout(self._rest):
+            async with asyncio.timeout(seconds):
                 await self._wake.wait()
         except TimeoutError:
             pass
@@ -254,7 +258,7 @@ class Scheduler:
         if self._was_busy or not self._window.is_empty:
             self._was_busy, self._busy_at = False, now
         quiet_for = now - self._busy_at
-        return rest(
+        return looking.rest(
             hears_hints=self.hears_hints(), quiet_for=quiet_for, next_due=self._leases.next_due
         )
 

@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 
 from relayd.deliverer import leases, scheduler
 from relayd.deliverer.connections import Leave
+from relayd.deliverer.leases import LEASE_FOR
 from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoHost, Session
 from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.deliverer.queue_owner import QueueClosed
@@ -104,6 +105,26 @@ async def test_looks_are_rare_where_hints_come_and_every_hint_is_followed(
         await eventually(lambda: post.scheduler._rest == 60.0)
         await post.submit(a_message("born@x.test"), leased=True)
         await server.received(3)
+
+
+async def test_new_mail_that_is_leased_at_once_costs_no_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """One message after another finds the window empty each time."""
+    monkeypatch.setattr(looking, "POLL", 60.0)
+    store = FaultyStore(FakeClock())
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await post.settled(await post.submit(a_message("first@x.test")))
+        await asyncio.sleep(0.05)
+        looks = store.calls["claim"]
+        for number in range(5):
+            message = a_message(f"u{number}@x.test")
+            for work in await store.enqueue(message, worker=post.worker, lease_for=LEASE_FOR):
+                post.scheduler.put(work)
+            await post.settled(message)
+            await eventually(lambda: post.scheduler._window.is_empty)
+            await asyncio.sleep(0)
+        assert store.calls["claim"] == looks
 
 
 async def test_a_stuck_destination_does_not_fill_the_window() -> None:
