@@ -91,6 +91,11 @@ class DestinationQueue:
         return self._state is _VERIFIED and not self._waiting and not self._open
 
     @property
+    def is_hungry(self) -> bool:
+        """It takes mail, and has none that waits."""
+        return self._state is _VERIFIED and not self._waiting
+
+    @property
     def is_full(self) -> bool:
         """It should get no more work for now."""
         if self._state not in TAKES_WORK:

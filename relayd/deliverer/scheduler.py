@@ -6,7 +6,7 @@ room. `leases.py` keeps the leases, `pauses.py` says how long a failed destinati
 """
 
 import asyncio
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
 
@@ -63,6 +63,7 @@ class Scheduler:
         self._window = Window(slots)
         self._pauses = pauses
         self._history = pauses.history
+        self._more_is_due = False  # than the last claim could bring
         self._left_out: set[str] | None = None  # by a claim that found nothing else; None: unknown
         self._wake = asyncio.Event()
         self._quiet = asyncio.Event()  # no queue is open
@@ -205,13 +206,32 @@ class Scheduler:
         """Claim what there is room for, put it in the queues; return how many recipients came."""
         self._left_out = None
         self._set_aside()
+        fed = await self._feed() if self._more_is_due else 0
         quota = self._window.quota
         if quota is None or not self._may_lease:
-            return 0
+            return fed
         full = self._full()
         work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
         if not work and quota.who is Who.ALL:
             self._left_out = full
+        claimed = await self._take(work)
+        self._more_is_due = claimed >= quota.limit
+        return fed + claimed
+
+    async def _feed(self) -> int:
+        """Claim a few for each queue that takes mail and has none.
+
+        With a long backlog a claim brings what is due longest, and leaves nothing to the others. Their new mail
+        may have come in by another worker.
+        """
+        quota = self._window.few
+        hungry = frozenset(name for name, queue in self._queues.items() if queue.is_hungry)
+        if quota is None or not hungry or not self._may_lease:
+            return 0
+        return await self._take(await self._leases.claim(quota, but=(), only=hungry))
+
+    async def _take(self, work: Sequence[Work]) -> int:
+        """Put what was claimed in the queues; return how many recipients that are."""
         misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are rerouted a lease may be lost
             if piece not in misrouted:

@@ -40,6 +40,11 @@ class Window:
         """What to claim; None: nothing for now."""
         return self._admission.quota(self.load)
 
+    @property
+    def few(self) -> Quota | None:
+        """What to claim for queues that have nothing; None: nothing for now."""
+        return self._admission.few(self.load)
+
     def may_probe(self, queue: DestinationQueue | None, *, is_known_good: bool) -> bool:
         """Tell whether a destination may have more whose queue, if it has one, is not verified."""
         if not self._admission.may_probe(self.load, is_known_good=is_known_good):

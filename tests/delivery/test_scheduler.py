@@ -642,6 +642,26 @@ async def test_a_backlog_leaves_room_for_new_mail() -> None:
         await post.settled()
 
 
+async def test_mail_that_another_worker_took_does_not_wait_for_the_end_of_a_backlog(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What is due longest comes first, and more of it with each claim, for as long as the backlog lasts."""
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        alive = post.scheduler._next_hop
+        post.scheduler._next_hop = lambda _: alive(SMARTHOST)
+        await post.settled(await post.submit(a_message("first@x.test")))
+        for number in range(2 * WINDOW):
+            one = a_recipient("a@x.test", destination=f"mx:{number % 20}.test")
+            await post.store.enqueue(a_message(one), worker=post.worker, lease_for=None)
+        post.scheduler.wake()
+        await eventually(lambda: post.leased() > WINDOW // 2)
+        message = await post.submit(a_message("b@x.test"))
+        await eventually(lambda: post.row(message).status is Status.RELAYED)
+        waits = [row for row in post.rows() if row.status is Status.QUEUED and not row.leased]
+        assert len(waits) > WINDOW // 4
+
+
 async def test_a_destination_that_fails_is_no_longer_known_good() -> None:
     async with ScriptedServer() as server, a_post(server.port) as post:
         await post.settled(await post.submit(a_message("first@x.test")))

@@ -128,6 +128,11 @@ class Admission:
             each = FEW
         return Quota(limit=room, each=each, who=who)
 
+    def few(self, load: Load) -> Quota | None:
+        """Return what to claim for verified destinations that have nothing: also of the room for new mail."""
+        room = min(WINDOW - load.messages, CLAIM)
+        return Quota(limit=room, each=FEW, who=Who.VERIFIED) if room > 0 else None
+
     def is_probing_room_free(self, before: int, after: int) -> bool:
         """Tell whether the probing messages have just become few: more may be claimed for them."""
         return after <= self.probing_window // 2 < before

@@ -126,6 +126,14 @@ def test_nobody_is_set_aside_before_half_of_the_part_for_unknown_ones_is_used() 
     assert admission.is_crowded(Load(probing=PROBING_WINDOW // 2))
 
 
+def test_queues_that_have_nothing_get_a_few_also_where_claims_leave_room_to_new_mail() -> None:
+    admission = Admission()
+    assert admission.few(Load(messages=CLAIM_WINDOW)) == Quota(
+        WINDOW - CLAIM_WINDOW, FEW, Who.VERIFIED
+    )
+    assert admission.few(Load(messages=WINDOW)) is None
+
+
 def test_claims_leave_a_part_of_each_queue_to_new_mail() -> None:
     for window in (QUEUE_WINDOW, SLOW_WINDOW):
         assert window // 2 < claim_window(window) < window
