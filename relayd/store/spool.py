@@ -138,6 +138,8 @@ class SpoolDirectory:
         """Create the directory if need be. Raises StoreUnavailable."""
         self._path = directory_of(queue)
         self._count = itertools.count()
+        # What the last sweep would have removed: when it was written, and since when it is as it is.
+        self._orphans: dict[Path, tuple[int, float]] = {}
         self._make()
         with suppress(OSError):  # it is another's
             if self._path.stat().st_mode & 0o777 == _OLD_MODE:
@@ -196,19 +198,29 @@ class SpoolDirectory:
             with suppress(OSError):  # the next sweep has another try
                 self._of(message_id).unlink(missing_ok=True)
 
-    def sweep(self, known: Callable[[Collection[MessageId]], Collection[MessageId]]) -> int:
+    def sweep(
+        self, known: Callable[[Collection[MessageId]], Collection[MessageId]], *, now: float
+    ) -> int:
         """Remove what a crash left: files without a message that `known` has; return how many.
 
-        What is young may belong to a message that is just being stored. What has no name of ours
-        is not ours to remove.
+        A file goes when it looks old, and is as it was at a look of an hour ago; `now` is in monotonic seconds. Its time alone
+        proves nothing: a clock that was set makes a file old whose message is just being stored. What has no name of
+        ours is not ours to remove.
         """
-        old = [path for path in self._path.iterdir() if _is_abandoned(path)]
+        old = {path: at for path in self._path.iterdir() if (at := _old_since(path)) is not None}
         named = {each: path for path in old if (each := _message_of(path)) is not None}
         orphans = [path for path in old if path.suffix == _PART]
         orphans += [named[each] for each in named.keys() - set(known(named.keys()))]
+        before, self._orphans = self._orphans, {}
+        removed = 0
         for path in orphans:
-            path.unlink(missing_ok=True)
-        return len(orphans)
+            seen, since = before.get(path, (None, now))
+            if seen == old[path] and now - since >= _ABANDONED_AFTER:
+                path.unlink(missing_ok=True)
+                removed += 1
+            else:
+                self._orphans[path] = (old[path], since if seen == old[path] else now)
+        return removed
 
     def _of(self, message_id: MessageId) -> Path:
         return self._path / format_id(message_id)
@@ -222,11 +234,13 @@ def _message_of(path: Path) -> MessageId | None:
         return None
 
 
-def _is_abandoned(path: Path) -> bool:
+def _old_since(path: Path) -> int | None:
+    """Return when a file was written, in nanoseconds, if that looks long ago."""
     try:
-        return time.time() - path.stat().st_mtime > _ABANDONED_AFTER  # noqa: TID251 -- the file's clock
+        written = path.stat().st_mtime_ns
     except FileNotFoundError:
-        return False
+        return None
+    return written if time.time() - written / 1e9 > _ABANDONED_AFTER else None  # noqa: TID251 -- the file's clock
 
 
 def _told(exc: OSError) -> StoreFull | StoreUnavailable:

@@ -265,8 +265,33 @@ async def test_what_a_crash_left_is_swept_up(box: Box) -> None:
         (directory / name).write_bytes(b"x")
     for name in ("1-2-3.part", orphan, format_id(kept.id)):
         os.utime(directory / name, times=(0, 0))
-    assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+    await sweep_twice(box)
     assert files(box) == {"4-5-6.part", young, format_id(kept.id)}
+    await box.close()
+
+
+async def sweep_twice(box: Box) -> None:
+    """Have it look, and look again after an hour."""
+    for _ in range(2):
+        assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+        box.advance(3600)
+
+
+async def test_a_clock_that_is_set_forwards_makes_no_file_old(box: Box) -> None:
+    """F-30: the file of a message that is just being stored stays, also where each look finds it written anew."""
+    assert isinstance(box.store, SqliteStore)
+    worker = await registered(box.store, "1")
+    message = a_large_message(box)
+    path = box.store._files._path / format_id(message.id)
+    path.write_bytes(b"x")
+    for written in (0, 1, 2):
+        os.utime(path, times=(written, written))
+        assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+        box.advance(3600)
+        assert files(box) >= {path.name}
+    await box.put(message, worker=worker)
+    await sweep_twice(box)
+    assert path.exists()
     await box.close()
 
 
@@ -294,7 +319,7 @@ async def test_what_is_not_ours_is_left_where_it_is(box: Box) -> None:
     (directory / orphan).write_bytes(b"x")
     for path in directory.iterdir():
         os.utime(path, times=(0, 0))
-    assert await box.store.purge(box.clock.now() - timedelta(days=1)) == 0
+    await sweep_twice(box)
     assert files(box) == {"lost+found", "readme.txt"}
     await box.close()
 

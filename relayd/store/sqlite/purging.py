@@ -76,13 +76,14 @@ def _octets_of(db: apsw.Connection, messages: Sequence[MessageId]) -> int:
     return int(octets)
 
 
-def sweep(db: apsw.Connection, files: SpoolDirectory) -> None:
-    """Remove files that a crash left without their message."""
+def sweep(db: apsw.Connection, files: SpoolDirectory, *, now: float) -> None:
+    """Remove files that a crash left without their message; `now` is in monotonic seconds."""
     with suppress(OSError):
         files.sweep(
             lambda found: [
                 each
                 for each in found
                 if db.execute("SELECT 1 FROM content WHERE message_id = ?", (each,)).get
-            ]
+            ],
+            now=now,
         )

@@ -392,7 +392,8 @@ class SqliteStore:
         await self._count(least=1, most=TALLIED_AT_ONCE)  # what is not counted is not deleted
         purged = await self._writer.submit(lambda db: purging.purge(db, older_than))
         if not purged:
-            await self._reader.ask(lambda db: purging.sweep(db, self._files))
+            now = self._clock.monotonic()
+            await self._reader.ask(lambda db: purging.sweep(db, self._files, now=now))
         return purged
 
     async def forget_keys(self) -> int:
