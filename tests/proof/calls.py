@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from relayd.ports.view import Query, Status
@@ -17,9 +18,29 @@ from tests.proof.shim import Calls, Shared, environment
 from tests.support.daemon import Daemon, eventually, without_trace
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 
-ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EINTR, errno.EMFILE)
+ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EINTR, errno.EMFILE)
 _UNFINISHED = Query(unfinished=True)
-_LONG = 9000  # lines: kept on a file of its own
+_LONG = 9000  # lines
+
+
+class Shape(Enum):
+    """What kind of message has the fault."""
+
+    SHORT = "a short message"
+    LONG = "a long message"  # kept on a file of its own
+    SEVERAL = "a message to several, one of whom is refused"
+    REFUSED = "a message that is refused"  # its sender gets a report
+
+    @property
+    def kinds(self) -> Sequence[str]:
+        """How the next hop takes its recipients."""
+        match self:
+            case Shape.SEVERAL:
+                return ("fine", "hard", "fine")
+            case Shape.REFUSED:
+                return ("hard",)
+            case _:
+                return ("fine",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +49,11 @@ class Fault:
 
     call: int
     error: int | None
-    is_long: bool
+    shape: Shape
 
     def __str__(self) -> str:
         what = "killed" if self.error is None else errno.errorcode[self.error]
-        return f"call {self.call} of a {'long' if self.is_long else 'short'} message: {what}"
+        return f"call {self.call} of {self.shape.value}: {what}"
 
 
 class World:
@@ -44,11 +65,11 @@ class World:
         self._calls = calls
         self._made = 0
 
-    def calls_of(self, *, is_long: bool) -> int:
+    def calls_of(self, shape: Shape) -> int:
         """Return how many calls a message makes, from its client's connection to its fate."""
         self._rest()
         before = self._calls.count
-        assert self._send(self._entry(is_long=is_long)).fate is Fate.ACKED
+        assert self._send(self._entry(shape)).fate is Fate.ACKED
         self._rest()
         return self._calls.count - before
 
@@ -56,14 +77,14 @@ class World:
         """Send a message with that fault; return what is wrong with what became of it."""
         self._rest()
         seen = len(self._hop.messages)
-        entry = self._entry(is_long=fault.is_long)
+        entry = self._entry(fault.shape)
         self._calls.fail(fault.call, fault.error)
         self._send(entry)
         first = entry.fate
         self._rest()
         self._calls.fail_no_more()
         eventually(
-            lambda: self._send(after := self._entry(is_long=False)).fate is Fate.ACKED and after,
+            lambda: self._send(after := self._entry(Shape.SHORT)).fate is Fate.ACKED and after,
             "mail is taken again",
         )
         self._rest()
@@ -75,15 +96,19 @@ class World:
             if without_trace(message.content) != entry.content
         ]
         copies = Counter(rcpt for message in mine for rcpt in rcpts_of(message))
-        if first is Fate.ACKED and not copies:
-            wrong.append(f"{entry.number} was acknowledged and is lost")
+        states = {row.address: row.status for row in self._relay.rows()}
+        for rcpt in entry.recipients:
+            is_refused, state = rcpt.startswith("hard-"), states.get(rcpt)
+            if first is Fate.ACKED and not is_refused and not copies[rcpt]:
+                wrong.append(f"{rcpt} was acknowledged and is lost")
+            if first is Fate.ACKED and is_refused and state is not Status.BOUNCED:
+                wrong.append(f"{rcpt} was refused, and is {state}")
+            if copies[rcpt] and state not in {Status.RELAYED, Status.SENT}:
+                wrong.append(f"{rcpt} came, and is {state}")
         if first is Fate.REFUSED and copies:
             wrong.append(f"{entry.number} was refused and came")
         if any(count > 2 for count in copies.values()):
             wrong.append(f"{entry.number} came {max(copies.values())} times")
-        states = {row.status for row in self._relay.rows() if row.address in entry.recipients}
-        if copies and states - {Status.RELAYED, Status.SENT}:
-            wrong.append(f"{entry.number} came, and is {states}")
         return wrong
 
     def _rest(self) -> None:
@@ -95,12 +120,13 @@ class World:
             self._relay.events("worker_ended")
         )
 
-    def _entry(self, *, is_long: bool) -> Entry:
+    def _entry(self, shape: Shape) -> Entry:
         self._made += 1
         number = str(self._made)
-        body = b"x" * 60 + b"\r\n"
-        content = b"X-Number: %b\r\n\r\n%b" % (number.encode(), body * (_LONG if is_long else 3))
-        return Entry(number, (f"fine-{number}@x.test",), content)
+        body = (b"x" * 60 + b"\r\n") * (_LONG if shape is Shape.LONG else 3)
+        content = b"X-Number: %b\r\n\r\n%b" % (number.encode(), body)
+        recipients = (f"{kind}-{number}-{each}@x.test" for each, kind in enumerate(shape.kinds))
+        return Entry(number, tuple(recipients), content)
 
     def _send(self, entry: Entry) -> Entry:
         try:
@@ -130,10 +156,10 @@ def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
 
 
 def faults(world: World) -> Sequence[Fault]:
-    """Return every fault of a short and of a long message."""
+    """Return every fault of each kind of message."""
     return [
-        Fault(call, error, is_long)
-        for is_long in (False, True)
-        for call in range(1, world.calls_of(is_long=is_long) + 1)
+        Fault(call, error, shape)
+        for shape in Shape
+        for call in range(1, world.calls_of(shape) + 1)
         for error in (None, *ERRORS)
     ]

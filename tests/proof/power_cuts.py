@@ -42,7 +42,7 @@ def cut_often(
     """
     began, found = time.monotonic(), Found()
     chance = random.Random(seed)
-    with TemporaryDirectory(prefix="relayd-proof-", dir=_memory()) as name:
+    with TemporaryDirectory(prefix="relayd-proof-", dir=memory()) as name:
         place = Path(name)
         recorded = recording.record(
             place, messages=messages, is_direct=is_direct, fault=fault, seed=seed
@@ -89,6 +89,6 @@ def _judge(
         return [str(exc) or type(exc).__name__]
 
 
-def _memory() -> str | None:
+def memory() -> str | None:
     """Return a folder in memory, if there is one: the disk is a model here."""
     return "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -1,0 +1,152 @@
+"""What `python -m tests.proof` tries, part by part, and how much of it in the time that there is."""
+
+import random  # noqa: TID251 -- seeded
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.proof import calls, clocks, kills, long_run, peers
+from tests.proof.planted import BY_CLOCKS, BY_KILLS, BY_POWER_CUTS
+from tests.proof.power_cuts import cut_often, memory
+from tests.proof.table import Row
+from tests.support.kills import judge
+from tests.support.kills import kill_often as kill_with_cut_through
+
+_PLENTY = 10**6
+Work = Callable[[], Row]
+
+
+@contextmanager
+def _a_place() -> Iterator[Path]:
+    with TemporaryDirectory(prefix="relayd-proof-", dir=memory()) as name:
+        yield Path(name)
+
+
+def _way(*, is_direct: bool) -> str:
+    return "direct mode" if is_direct else "smarthost"
+
+
+def _counted(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.most_common())
+
+
+def _power_cuts(seconds: float, seed: int, *, is_direct: bool) -> Row:
+    found = cut_often(
+        cuts=max(20, int(seconds)),
+        states=8,
+        starts=int(seconds / 3),
+        seconds=seconds,
+        messages=40,
+        is_direct=is_direct,
+        seed=seed,
+    )
+    tried = f"{found.cuts} cuts, {found.states} states of the disk, {found.starts} starts"
+    return Row(f"power cuts, {_way(is_direct=is_direct)}", tried, found.wrong)
+
+
+def _system_calls(seconds: float, seed: int, *, is_direct: bool) -> Row:
+    wrong, tried = [], 0
+    with _a_place() as place, calls.a_world(place, is_direct=is_direct) as world:
+        faults = list(calls.faults(world))
+        random.Random(seed).shuffle(faults)
+        end = time.monotonic() + seconds
+        for fault in faults:
+            if time.monotonic() > end:
+                break
+            tried += 1
+            wrong += [f"{fault}: {each}" for each in world.try_out(fault)]
+    name = f"system calls, {_way(is_direct=is_direct)}"
+    return Row(name, f"{tried} of {len(faults)} faults", wrong)
+
+
+def _kills(seconds: float, seed: int, *, is_direct: bool) -> Row:
+    with _a_place() as place:
+        found = kills.kill_often(
+            place, kills=_PLENTY, seconds=seconds, seed=seed, is_direct=is_direct
+        )
+    missed = f", {found.missed.total()} points not reached" if found.missed else ""
+    tried = (
+        f"{found.kills.total()} kills at {len(found.kills)} points ({_counted(found.victims)}),"
+        f" {found.messages} messages, {found.twice} recipients twice{missed}"
+    )
+    return Row(f"kill -9 at points, {_way(is_direct=is_direct)}", tried, found.wrong)
+
+
+def _kills_with_cut_through(seconds: float, seed: int) -> Row:
+    with _a_place() as place:
+        run = kill_with_cut_through(place, _PLENTY, seed, seconds=seconds)
+        try:
+            wrong, count = [], judge(run)["messages"]
+        except AssertionError as error:
+            wrong, count = [str(error)], len(run.ledger.entries)
+    tried = f"{run.kills} kills, {count} messages"
+    return Row("kill -9, direct mode, cut-through, DKIM", tried, wrong)
+
+
+def _clocks(seconds: float, seed: int) -> Row:
+    with _a_place() as place:
+        found = clocks.change_often(place, times=_PLENTY, seconds=seconds, seed=seed)
+    tried = f"{_counted(found.changes)}; {found.messages} messages, {found.twice} recipients twice"
+    return Row("clocks", tried, found.wrong)
+
+
+def _cut_control(fault: str, seed: int) -> Row:
+    found = cut_often(cuts=120, states=3, messages=12, fault=fault, seed=seed, until_wrong=True)
+    tried = f"found in state {found.first_wrong}" if found.wrong else f"{found.states} states"
+    return Row(f"control: {fault}", tried, found.wrong, is_control=True)
+
+
+def _kill_control(fault: str, seed: int) -> Row:
+    with _a_place() as place:
+        found = kills.control(place, fault, seed=seed)
+    tried = f"found after {found.kills.total()} kills, {found.messages} messages"
+    return Row(f"control: {fault}", tried, found.wrong, is_control=True)
+
+
+def _clock_control(fault: str, seed: int) -> Row:
+    with _a_place() as place:
+        found = clocks.control(place, fault, seed=seed)
+    tried = f"found after {found.changes.total()} stops, {found.messages} messages"
+    return Row(f"control: {fault}", tried, found.wrong, is_control=True)
+
+
+def _long(seconds: float, seed: int) -> Row:
+    with _a_place() as place:
+        found = long_run.run(place, seconds=seconds, seed=seed)
+    return Row("long run", found.tried, found.wrong)
+
+
+def _controls(_seconds: float, seed: int) -> Iterator[Work]:
+    yield from (partial(_cut_control, fault, seed) for fault in BY_POWER_CUTS)
+    yield from (partial(_kill_control, fault, seed) for fault in BY_KILLS)
+    yield from (partial(_clock_control, fault, seed) for fault in BY_CLOCKS)
+
+
+def _both_ways(row: Callable[..., Row], seconds: float, seed: int) -> Iterator[Work]:
+    for is_direct in (False, True):
+        yield partial(row, seconds / 2, seed, is_direct=is_direct)
+
+
+def _all_kills(seconds: float, seed: int) -> Iterator[Work]:
+    yield from _both_ways(_kills, seconds * 0.8, seed)
+    yield partial(_kills_with_cut_through, seconds * 0.2, seed)
+
+
+PARTS: Mapping[str, Callable[[float, int], Iterator[Work]]] = {
+    "controls": _controls,
+    "power-cuts": partial(_both_ways, _power_cuts),
+    "calls": partial(_both_ways, _system_calls),
+    "kills": _all_kills,
+    "clocks": lambda seconds, seed: iter([partial(_clocks, seconds, seed)]),
+    "long": lambda seconds, seed: iter([partial(_long, seconds, seed)]),
+    "peers": lambda _seconds, _seed: (partial(_peer, name) for name in peers.PEERS),
+}
+"""Each part, given its time in seconds, besides what takes what it takes: controls and peers."""
+
+
+def _peer(name: str) -> Row:
+    return Row(f"peer: {name}", peers.look(name))
