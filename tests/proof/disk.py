@@ -53,12 +53,14 @@ State = Mapping[str, bytes | None]
 class Disk:
     """What is durable, and what is not yet."""
 
-    def __init__(self, folder: str) -> None:
-        """An empty folder that is there."""
+    def __init__(self, folder: str, files: Mapping[str, tuple[int, bytes]] | None = None) -> None:
+        """A folder that is there, with files that are durable: inode and content by path."""
         self._files: dict[int, _File] = {}  # by the inode as it is now
         self._names: dict[str, _File | None] = {folder: None}  # durable
+        for path, (inode, content) in (files or {}).items():
+            self._names[path] = self._files[inode] = _File(bytearray(content))
         self._pending: list[_Name] = []
-        self._now: dict[str, _File | None] = {folder: None}
+        self._now = dict(self._names)
         self._syncs: dict[int, tuple[_File | str, int | list[_Name]]] = {}
 
     def follow(self, step: Step) -> None:

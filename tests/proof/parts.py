@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proof import calls, clocks, kills, long_run, peers
+from tests.proof import calls, clocks, cut_migration, kills, long_run, peers
 from tests.proof.planted import BY_CLOCKS, BY_KILLS, BY_POWER_CUTS
 from tests.proof.power_cuts import cut_often, memory
 from tests.proof.table import Row
@@ -46,6 +46,15 @@ def _power_cuts(seconds: float, seed: int, *, is_direct: bool) -> Row:
     )
     tried = f"{found.cuts} cuts, {found.states} states of the disk, {found.starts} starts"
     return Row(f"power cuts, {_way(is_direct=is_direct)}", tried, found.wrong)
+
+
+def _cut_migration(seconds: float, seed: int) -> Row:
+    with _a_place() as place:
+        found = cut_migration.cut_often(
+            place, cuts=max(5, int(seconds / 2)), seconds=seconds, seed=seed
+        )
+    tried = f"{found.cuts} cuts, {found.starts} starts on states of the disk"
+    return Row("power cuts, in a migration", tried, found.wrong)
 
 
 def _system_calls(seconds: float, seed: int, *, is_direct: bool) -> Row:
@@ -131,6 +140,11 @@ def _both_ways(row: Callable[..., Row], seconds: float, seed: int) -> Iterator[W
         yield partial(row, seconds / 2, seed, is_direct=is_direct)
 
 
+def _all_power_cuts(seconds: float, seed: int) -> Iterator[Work]:
+    yield from _both_ways(_power_cuts, seconds * 0.8, seed)
+    yield partial(_cut_migration, seconds * 0.2, seed)
+
+
 def _all_kills(seconds: float, seed: int) -> Iterator[Work]:
     yield from _both_ways(_kills, seconds * 0.8, seed)
     yield partial(_kills_with_cut_through, seconds * 0.2, seed)
@@ -138,7 +152,7 @@ def _all_kills(seconds: float, seed: int) -> Iterator[Work]:
 
 PARTS: Mapping[str, Callable[[float, int], Iterator[Work]]] = {
     "controls": _controls,
-    "power-cuts": partial(_both_ways, _power_cuts),
+    "power-cuts": _all_power_cuts,
     "calls": partial(_both_ways, _system_calls),
     "kills": _all_kills,
     "clocks": lambda seconds, seed: iter([partial(_clocks, seconds, seed)]),

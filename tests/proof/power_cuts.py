@@ -50,7 +50,7 @@ def cut_often(
         to_start = set(chance.sample(range(cuts * states), min(starts, cuts * states)))
         for cut in replay.cuts(recorded, cuts, chance):
             found.cuts += 1
-            for loss in _losses(states, chance):
+            for loss in losses(states, chance):
                 is_started = found.states in to_start
                 found.states += 1
                 found.starts += is_started
@@ -63,7 +63,7 @@ def cut_often(
     return found
 
 
-def _losses(states: int, chance: random.Random) -> Iterator[Loss]:
+def losses(states: int, chance: random.Random) -> Iterator[Loss]:
     """Yield each once, and then what has the most variety."""
     yield from (Loss.ALL, Loss.SOME, Loss.LAST, Loss.NONE)[:states]
     for _ in range(states - len(Loss)):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proof import calls
+from tests.proof import calls, cut_migration
 from tests.proof.disk import Disk, Loss
 from tests.proof.power_cuts import cut_often
 from tests.proof.record import Kind, Step
@@ -24,6 +24,10 @@ def test_nothing_is_lost_in_a_power_cut(*, is_direct: bool) -> None:
     found = cut_often(cuts=20, states=2, starts=3, messages=6, is_direct=is_direct, seconds=40)
     assert found.cuts >= 5
     assert not found.wrong
+
+
+def test_a_migration_goes_on_after_a_power_cut(tmp_path: Path) -> None:
+    assert not cut_migration.cut_often(tmp_path, cuts=2).wrong
 
 
 @pytest.mark.parametrize(
