@@ -19,6 +19,7 @@ from tests.support.daemon import Daemon, eventually, without_trace
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EINTR, errno.EMFILE)
+_SETTLED = 10 * 10**9  # nanoseconds that a worker has to live so that it did not die early
 _UNFINISHED = Query(unfinished=True)
 _LONG = 9000  # lines
 
@@ -59,10 +60,11 @@ class Fault:
 class World:
     """A relay that is looked at, one worker of it, and a next hop."""
 
-    def __init__(self, relay: Daemon, hop: NextHop, calls: Calls) -> None:
+    def __init__(self, relay: Daemon, hop: NextHop, shared: Shared) -> None:
         self._relay = relay
         self._hop = hop
-        self._calls = calls
+        self._shared = shared
+        self._calls = Calls(shared)
         self._made = 0
 
     def calls_of(self, shape: Shape) -> int:
@@ -75,6 +77,8 @@ class World:
 
     def try_out(self, fault: Fault) -> list[str]:
         """Send a message with that fault; return what is wrong with what became of it."""
+        for clock in ("real", "boot", "monotonic"):  # else a worker that dies again waits longer
+            self._shared[clock] += _SETTLED
         self._rest()
         seen = len(self._hop.messages)
         entry = self._entry(fault.shape)
@@ -152,7 +156,7 @@ def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
         Way(environment(folder, place / "lock")).up(relay)
         shared = Shared(place / "lock")
         stack.callback(shared.close)
-        yield World(relay, hop, Calls(shared))
+        yield World(relay, hop, shared)
 
 
 def faults(world: World) -> Sequence[Fault]:
