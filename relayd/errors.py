@@ -161,6 +161,10 @@ class DaemonUnreachable(RelaydError):
     """The daemon does not answer on its control socket (exit status 69)."""
 
 
+class OtherQueue(DaemonUnreachable):
+    """The daemon that answers serves another queue than the one that is meant (exit status 69)."""
+
+
 class CheckerDown(PeerError):
     """The content checker gives no verdict (exit status 75); or this machine could not ask it."""
 

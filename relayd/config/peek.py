@@ -1,4 +1,4 @@
-"""Where the store is, where the daemon listens, and what is switched on, found without the models of the settings.
+"""Where the store and the status log are, where the daemon listens, and what is switched on, found without the models of the settings.
 
 Those cost several times what a question to the store does, or handing over a message. What else the
 settings say does not matter here, and may be wrong. Where it is not plain which store they mean, they
@@ -19,6 +19,7 @@ DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
 DEFAULT_LISTENER = "127.0.0.1:2525"
 LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
 CONTROL_SOCKET = "/run/relayd/control.sock"
+STATUS_LOG = "/var/log/relayd/status.log"
 _STORE_KEYS = {"url", "password_file", "folder", "history", "keep_subject", "keep_bounced"}
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
@@ -79,6 +80,15 @@ def find_switches(settings: str | None) -> tuple[Switches, str | None]:
     redirect, socket = _text(document, "redirect", "to"), _text(document, "control", "socket")
     switches = Switches(soft_bounce=document.get("soft_bounce") is True, redirect=redirect)
     return switches, socket or CONTROL_SOCKET
+
+
+def find_status_log(settings: str | None) -> str | None:
+    """Return the path of the status log, or "-"; None when the settings have to be read in full for that."""
+    try:
+        path = _text(_read(settings), "status_log", "path") or STATUS_LOG
+    except (OSError, ValueError, RecursionError):
+        return None
+    return path if path == "-" or path.startswith("/") else None
 
 
 def _text(document: Mapping[str, Any], table: str, key: str) -> str:

@@ -216,3 +216,56 @@ def test_what_is_paused_is_seen_without_looking_for_it(relay: Daemon) -> None:
     assert relayd(relay, "resume", str(rule["pause"])).status == 0
     assert relayd(relay, "pauses").err == "relayd: nothing is paused\n"
     assert relayd(relay, "resume", str(rule["pause"])).status == 66
+
+
+def test_mail_can_be_stopped_while_the_settings_have_a_mistake(relay: Daemon) -> None:
+    """Somebody saved a wrong line; the daemon runs with what it has, and does what it is told."""
+    right = relay.file.read_text()
+    relay.file.write_text(f"no_such_key = 1\n{right}")
+    try:
+        for command in (
+            ("pause", "--sender", "typo@app.test", "--intake", "--delivery"),
+            ("queue", "hold", "--sender", "typo@app.test"),
+            ("queue", "requeue", "--sender", "typo@app.test", "--dry-run"),
+            ("addresses", "suppress", "typo@x.test"),
+            ("addresses", "unsuppress", "typo@x.test"),
+            ("top", "--once"),
+            ("log",),
+            ("store", "status"),
+            ("drain",),
+            ("resume", "all"),
+        ):
+            ran = relayd(relay, *command)
+            assert ran.status == 0, (command, ran.err)
+        assert relayd(relay, "check").status == 78
+    finally:
+        relay.file.write_text(right)
+
+
+def test_what_is_meant_for_a_copy_is_not_done_to_the_queue(relay: Daemon) -> None:
+    """Settings that name a backup have the control socket of the daemon that runs."""
+    copy, right = relay.folder / "copy", relay.file.read_text()
+    assert relayd(relay, "backup", str(copy)).status == 0
+    queue_id = relay.send("kept@x.test", sender="kept@app.test")
+    relay.file.write_text(right.replace("queue.db", "copy/queue.db"))
+    try:
+        assert relayd(relay, "status", "--sender", "kept@app.test").out.count("kept@") == 0
+        for command in (
+            ("pause", "all"),
+            ("queue", "drop", "--all", "--yes"),
+            ("queue", "hold", queue_id),
+            ("addresses", "suppress", "kept@x.test"),
+            ("drain",),
+            ("trace", "--client", "127.0.0.1", "--for", "1s"),
+            ("top", "--once"),
+        ):
+            ran = relayd(relay, *command)
+            assert ran.status == 69, (command, ran.out, ran.err)
+            assert "queue.db: no daemon serves that" in ran.out + ran.err
+    finally:
+        relay.file.write_text(right)
+    assert not relayd(relay, "pauses", "--json").rows
+    assert (
+        relayd(relay, "addresses", "--recipient", "kept@x.test", "--json").rows[0]["suppress"]
+        is False
+    )

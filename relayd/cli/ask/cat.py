@@ -13,8 +13,9 @@ from collections.abc import Callable
 import click
 
 from relayd.answers.recipients import resolve
+from relayd.cli.asked_daemon import daemon_socket, store_url
 from relayd.cli.completing import complete_ids
-from relayd.cli.context import NoSuch, load_settings, open_view, settings_option
+from relayd.cli.context import NoSuch, open_view, settings_option
 from relayd.cli.filters import TEXT
 from relayd.cli.output import printable
 from relayd.errors import DaemonUnreachable, StoreForbidden
@@ -45,18 +46,17 @@ def cat(*, wanted: str, reason: str) -> None:
     from relayd.control import client  # noqa: PLC0415 -- the lists of this group need none of it
     from relayd.control.content import ContentRequest  # noqa: PLC0415 -- as above
 
-    settings = load_settings()
     message_id = _one(wanted)
     write: _Write = sys.stdout.buffer.write
     if sys.stdout.isatty():
         write = _screen()
     request = ContentRequest(message_id=message_id, reason=reason)
     try:
-        found = client.content(settings.control_socket, request, write)
+        found = client.content(daemon_socket(), request, write)
     except DaemonUnreachable as error:
         if isinstance(error.__cause__, PermissionError):
             raise
-        found = _from_the_file(settings.store.url, message_id, write, error)
+        found = _from_the_file(store_url(), message_id, write, error)
     if not found:
         raise NoSuch(f"the content of {format_id(message_id)} is deleted: nobody waits for it")
     sys.stdout.flush()

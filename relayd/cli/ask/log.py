@@ -16,12 +16,13 @@ import orjson
 from relayd.answers import when
 from relayd.answers.status_line import FIELDS
 from relayd.cli.ask import tail
-from relayd.cli.context import NoSuch, load_settings, settings_option
+from relayd.cli.context import NoSuch, load_settings, named_settings_file, settings_option
 from relayd.cli.filters import EVERY_FILTER, takes_query
 from relayd.cli.group import refuse_fail_empty
 from relayd.cli.output import Form, fitted, paint, printable_json, say_empty, show_fields, style_of
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table_options import utc_option
+from relayd.config.peek import find_status_log
 from relayd.file_access import who_may
 from relayd.mail.words import EventKind
 from relayd.policy.intake.admit import is_among
@@ -61,7 +62,7 @@ def log(
     """Read the status log, which has a line for each event, or follow it."""
     if following:
         refuse_fail_empty(ctx, "--follow")
-    path = load_settings().log.status_log
+    path = find_status_log(named_settings_file()) or load_settings().log.status_log
     if path == "-":
         raise NoSuch("the status log goes to the daemon's standard output (status_log.path = '-')")
     wanted = wanted_by(events, query)

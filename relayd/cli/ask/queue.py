@@ -14,7 +14,8 @@ from relayd.cli.ask.acting import How, Part, act, check_selector, takes_how
 from relayd.cli.ask.cat import cat
 from relayd.cli.ask.requeue import requeue
 from relayd.cli.ask.selector import queries, selector
-from relayd.cli.context import load_settings, named_settings_file, open_view, settings_option
+from relayd.cli.asked_daemon import daemon_socket
+from relayd.cli.context import named_settings_file, open_view, settings_option
 from relayd.cli.filters import limit_option
 from relayd.cli.group import Group
 from relayd.cli.listing import COLUMNS, list_recipients, nothing_found
@@ -180,7 +181,7 @@ def _add_verb(action: Action, text: str) -> None:
             raise click.UsageError(
                 f"--all would {action} the whole queue: add --yes if you mean it."
             )
-        socket = load_settings().control_socket
+        socket = daemon_socket()
         wanted = _Act(action=action, reason=reason, everything=everything, socket=socket)
         act(wanted, ids, queries(ids, replace(query, unfinished=True)), how)
 

@@ -8,7 +8,7 @@ import click
 
 from relayd.cli.ask.acting import How, Part, act, check_selector, takes_how
 from relayd.cli.ask.selector import queries, selector
-from relayd.cli.context import load_settings
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.mail.event import Event
 from relayd.mail.ids import MessageId
 from relayd.ports.view import Place, Query, Status
@@ -91,6 +91,6 @@ def requeue(
     if others := sorted(set(query.status) - {Status.BOUNCED}):
         raise click.UsageError(f"Only bounced mail is requeued, no {others[0]} mail.")
     check_selector(ids, query, everything=everything, example="--since 2h")
-    socket = load_settings().control_socket
+    socket = daemon_socket()
     wanted = _Requeue(reason=reason, everything=everything, again=again, socket=socket)
     act(wanted, ids, queries(ids, replace(query, status=(Status.BOUNCED,))), how)

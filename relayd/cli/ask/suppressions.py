@@ -24,7 +24,8 @@ from relayd.answers.suppressions import (
     read_list,
     suppression_fields,
 )
-from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
+from relayd.cli.asked_daemon import daemon_socket
+from relayd.cli.context import NoSuch, json_option, open_view, settings_option
 from relayd.cli.output import Form, paint, show_fields, show_json, show_table
 from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column
@@ -72,7 +73,7 @@ def suppress(*, addresses: tuple[str, ...], reason: str, as_json: bool) -> None:
     from relayd.control import client  # noqa: PLC0415 -- the list needs none of it
     from relayd.control.suppress import batches  # noqa: PLC0415 -- as above
 
-    socket = load_settings().control_socket
+    socket = daemon_socket()
     for batch in batches(ToSuppress(address=each, reason=reason) for each in addresses):
         for each, is_new in zip(batch, client.suppress(socket, batch), strict=True):
             if as_json:
@@ -98,7 +99,7 @@ def lift(addresses: Sequence[str], *, as_json: bool) -> None:
     """Lift the suppression of each. Raises NoSuch, in the end, if some had none."""
     from relayd.control import client  # noqa: PLC0415 -- as above
 
-    socket = load_settings().control_socket
+    socket = daemon_socket()
     missed = []
     for address in addresses:
         if not client.unsuppress(socket, address):
@@ -160,7 +161,7 @@ def _import(file: str, lines: Iterator[Line]) -> Counter[str]:
     from relayd.control import client  # noqa: PLC0415 -- as above
     from relayd.control.suppress import batches  # noqa: PLC0415 -- as above
 
-    socket = load_settings().control_socket
+    socket = daemon_socket()
     counts: Counter[str] = Counter()
 
     def good() -> Iterator[ToSuppress]:

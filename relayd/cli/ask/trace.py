@@ -15,12 +15,12 @@ from typing import Any
 import click
 
 from relayd.answers import when
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.cli.completing import complete_ids
 from relayd.cli.context import (
     NoSuch,
     NotRunning,
     json_option,
-    load_settings,
     open_view,
     settings_option,
 )
@@ -110,7 +110,7 @@ def trace(
     with ExitStack() as stack:
         has_left = _leaving(stack, wanted.queue_id) if wanted.queue_id else lambda: False
         try:
-            why = _follow(load_settings().control_socket, wanted, lasting, has_left, show)
+            why = _follow(daemon_socket(), wanted, lasting, has_left, show)
         except KeyboardInterrupt:
             return
     click.echo(f"trace ended: {why}", err=True)

@@ -5,7 +5,8 @@ from typing import Any, Generic, TypeVar
 
 import click
 
-from relayd.cli.context import NoSuch, load_settings
+from relayd.cli.asked_daemon import daemon_socket
+from relayd.cli.context import NoSuch
 from relayd.cli.output import printable, show_json
 from relayd.control import client
 from relayd.control.protocol import Message
@@ -44,7 +45,7 @@ class ListType(click.ParamType[tuple[T, ...]], Generic[T]):
 
 def ask(request: Message, *, otherwise: str) -> dict[str, Any]:
     """Have the daemon do something. Raises NoSuch with `otherwise` if there was nothing to do."""
-    reply = client.ask(load_settings().control_socket, request)
+    reply = client.ask(daemon_socket(), request)
     if reply.get("done") is not True:
         raise NoSuch(otherwise)
     return reply

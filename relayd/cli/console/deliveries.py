@@ -15,9 +15,10 @@ from relayd.answers.webhooks import (
     type_of,
 )
 from relayd.cli.ages import Times, times_for
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.cli.completing import complete_webhooks
 from relayd.cli.console.asking import ask
-from relayd.cli.context import NoSuch, json_option, load_settings, open_view, settings_option
+from relayd.cli.context import NoSuch, json_option, open_view, settings_option
 from relayd.cli.filters import SINCE, UNTIL
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
 from relayd.cli.row_options import takes_row_options
@@ -134,7 +135,7 @@ def _parts(wanted: Replay) -> Iterator[int]:
     more: int | None = 0
     while more is not None:
         part = replay_to_json(replace(wanted, after=more))
-        reply = client.ask(load_settings().control_socket, part)
+        reply = client.ask(daemon_socket(), part)
         replayed = replayed_from_json(reply)
         more = replayed.more
         yield replayed.changed

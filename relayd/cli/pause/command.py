@@ -11,8 +11,9 @@ import click
 
 from relayd.answers.pauses import FIELDS, fields, in_words, sides_in_words
 from relayd.cli.ages import Times, times_for
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.cli.completing import complete_pauses
-from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
+from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import TEXT, DurationType
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
 from relayd.cli.pause.names import names_in, sides_in, takes_names, takes_sides
@@ -66,7 +67,7 @@ def pause(
         _list(Form.JSON if as_json else Form.TABLE, USUAL)
         return
     request = PauseRequest(names=names, sides=sides or _DELIVERY, last=last, reason=reason or "")
-    _tell("paused", client.pause(load_settings().control_socket, request), as_json=as_json)
+    _tell("paused", client.pause(daemon_socket(), request), as_json=as_json)
 
 
 @click.command()
@@ -84,7 +85,7 @@ def resume(*, which: tuple[str, ...], as_json: bool, **given: Any) -> None:
     wanted = _wanted(which, names_in(given))
     sides = sides_in(given, default=frozenset(Side))
     request = ResumeRequest(rules=wanted, sides=sides)
-    ended = client.resume(load_settings().control_socket, request)
+    ended = client.resume(daemon_socket(), request)
     if not ended and wanted is not None:
         raise NoSuch("nothing like that is paused (see relayd pauses)")
     if not ended and not as_json:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import click
 
 from relayd.answers.notices import STOPPED
+from relayd.cli.asked_daemon import daemon_socket, store_url
 from relayd.cli.confirm import recipients
-from relayd.cli.context import json_option, load_settings, now, open_view, settings_option
+from relayd.cli.context import json_option, now, open_view, settings_option
 from relayd.cli.filters import TEXT
 from relayd.cli.output import show_json
 from relayd.control import client
@@ -45,9 +46,8 @@ def drain(ctx: click.Context, *, wait: bool, reason: str, as_json: bool) -> None
     """
     from relayd.store import file_for  # noqa: PLC0415 -- brings pathlib and errors of stores
 
-    settings = load_settings()
-    file_for("drain", settings.store.url)
-    socket = settings.control_socket
+    file_for("drain", store_url())
+    socket = daemon_socket()
     request = PauseRequest(names=[Named(Scope.ALL)], sides=frozenset({Side.INTAKE}), reason=reason)
     [rule] = client.pause(socket, request)
     if not as_json:

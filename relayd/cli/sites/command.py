@@ -11,8 +11,9 @@ import click
 
 from relayd.answers.sites import FIELDS, fallback_fields, fields, instant_of, not_free, until_of
 from relayd.cli.ages import Times, times_for
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.cli.completing import complete_sites, sites_with_mode
-from relayd.cli.context import NoSuch, json_option, load_settings, now, open_view, settings_option
+from relayd.cli.context import NoSuch, json_option, now, open_view, settings_option
 from relayd.cli.filters import TEXT
 from relayd.cli.group import Group, options_given
 from relayd.cli.output import Form, printable, say_empty, show_fields, show_json, show_table
@@ -110,7 +111,7 @@ def free(*, site: str, as_json: bool) -> None:
     """
     from relayd.control import client  # noqa: PLC0415 -- the list needs none of it
 
-    freed = client.free_site(load_settings().control_socket, site)
+    freed = client.free_site(daemon_socket(), site)
     if not freed.sites and not freed.domains:
         raise NoSuch(f"nothing is known of a site {site} (see relayd sites)")
     if as_json:

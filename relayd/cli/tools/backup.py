@@ -4,7 +4,8 @@ from pathlib import Path
 
 import click
 
-from relayd.cli.context import load_settings, settings_option
+from relayd.cli.asked_daemon import store_url
+from relayd.cli.context import settings_option
 from relayd.cli.output import paint
 from relayd.cli.paths import NamedPath
 
@@ -19,4 +20,4 @@ def backup(*, folder: Path) -> None:
     """
     from relayd.store import back_up  # noqa: PLC0415
 
-    click.echo(paint(str(back_up(load_settings().store.url, folder))))
+    click.echo(paint(str(back_up(store_url(), folder))))

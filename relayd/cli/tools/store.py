@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from relayd.answers.sizes import megabytes
+from relayd.cli.asked_daemon import daemon_socket, store_url
 from relayd.cli.context import (
     NotRunning,
     asking,
@@ -65,7 +66,7 @@ def status(*, as_json: bool) -> None:
 
     Also, in `moved`, why no relayd may serve it: `store copy` copies it, or did. Of a database also each step of the schema: when it was applied, or which machines it waits for.
     """
-    url = load_settings().store.url
+    url = store_url()
     facts = _looked_at(url)
     if as_json:
         show_json(facts)
@@ -169,12 +170,11 @@ def compact(*, as_json: bool) -> None:
     """
     from relayd.store import file_for  # noqa: PLC0415
 
-    settings = load_settings()
-    queue = file_for("store compact", settings.store.url)
+    queue = file_for("store compact", store_url())
     with progress() as line:
         tell = _teller(line)
         try:
-            purged, before, after = _while_it_works(settings.control_socket, tell, queue)
+            purged, before, after = _while_it_works(daemon_socket(), tell, queue)
         except DaemonUnreachable:
             purged, before, after = _while_it_is_stopped(tell)
     freed = max(before - after, 0)

@@ -16,6 +16,7 @@ import click
 from relayd.answers import overview
 from relayd.answers.notices import STOPPED, Notice, of_daemon
 from relayd.answers.overview import Overview, Reading, overview_of
+from relayd.cli.asked_daemon import daemon_socket
 from relayd.cli.context import (
     json_option,
     load_settings,
@@ -70,7 +71,6 @@ def top(
     Without a running daemon it shows the queue only. With --once the exit status is 69 then, and with --all
     where no machine is alive.
     """
-    settings = load_settings()
     is_once = as_json or once or not sys.stdout.isatty()
     zone = UTC if as_json else None
     with open_view() as view:
@@ -78,10 +78,10 @@ def top(
             if is_all:
                 seen = _machines(view, every=every, zone=zone)
                 if is_once:
-                    ctx.exit(_print_all(next(seen), settings if as_json else None))
+                    ctx.exit(_print_all(next(seen), load_settings() if as_json else None))
                 _watch_all(seen, rounds=rounds)
             else:
-                overviews = _overviews(view, settings.control_socket, every=every, zone=zone)
+                overviews = _overviews(view, every=every, zone=zone)
                 if is_once:
                     ctx.exit(_print(_settled(overviews), as_json=as_json))
                 _watch(overviews, rounds=rounds)
@@ -128,14 +128,12 @@ def _print_all(seen: "Machines", settings: "Settings | None") -> int:
     return os.EX_OK if any(each.is_alive for each in seen.machines) else os.EX_UNAVAILABLE
 
 
-def _overviews(
-    view: QueueView, socket: str, *, every: float, zone: tzinfo | None
-) -> Iterator[Overview]:
+def _overviews(view: QueueView, *, every: float, zone: tzinfo | None) -> Iterator[Overview]:
     """Yield one after another, with a pause in between that is no shorter than making one takes."""
     before: Reading | None = None
     while True:
         began = time.monotonic()
-        reading, trouble, notices = _read(socket)
+        reading, trouble, notices = _read()
         yield overview_of(
             view,
             at=now(),
@@ -150,12 +148,12 @@ def _overviews(
         time.sleep(max(every, time.monotonic() - began))
 
 
-def _read(socket: str) -> tuple[Reading | None, str, Sequence[Notice]]:
+def _read() -> tuple[Reading | None, str, Sequence[Notice]]:
     """Ask the daemon; if it tells nothing, why; and its notices."""
     from relayd.control import client  # noqa: PLC0415
 
     try:
-        metrics = client.metrics(socket, timeout=_TIMEOUT)
+        metrics = client.metrics(daemon_socket(), timeout=_TIMEOUT)
     except RelaydError as error:
         is_absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
         return None, str(error), [STOPPED] if is_absent else []
