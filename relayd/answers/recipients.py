@@ -9,8 +9,9 @@ from datetime import UTC, datetime, tzinfo
 from typing import TYPE_CHECKING, assert_never
 
 from relayd.mail.ids import MessageId, format_id, parse_id
-from relayd.mail.words import Category, EventKind, Fault, instant
+from relayd.mail.words import Category, EventKind, Fault, format_instant, instant
 from relayd.ports.view import (
+    HeldBy,
     HistoryEntry,
     Page,
     Place,
@@ -118,6 +119,7 @@ FIELDS = (
     "paused_until",
     "paused_for",
     "pause",
+    "held",
     "subject",
     "redirected_to",
     "chosen_by",
@@ -155,6 +157,7 @@ def fields(row: RecipientRow) -> dict[str, object]:
         "paused_until": row.paused_until,
         "paused_for": row.paused_for or None,
         "pause": None if row.pause is None else _pause_fields(row.pause),
+        "held": None if row.held is None else _held_fields(row.held, row.updated_at),
         "subject": row.subject,
         "redirected_to": row.redirected_to,
         "chosen_by": row.chosen_by,
@@ -165,6 +168,15 @@ def _pause_fields(rule: "PauseRule") -> dict[str, object]:
     from relayd.answers import pauses  # noqa: PLC0415 -- mostly nothing is paused
 
     return pauses.fields(rule)
+
+
+def _held_fields(held: HeldBy, since: datetime) -> dict[str, object]:
+    return {"by": held.by, "since": format_instant(since), "reason": held.reason}
+
+
+def held_in_words(held: HeldBy) -> str:
+    """Return who holds a recipient, and why."""
+    return f"held by {held.by or 'somebody'}" + (f": {held.reason}" if held.reason else "")
 
 
 def waits_for(

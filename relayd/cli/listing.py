@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows
+from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows, held_in_words
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.table import USUAL, Column, TableOptions, chosen
@@ -32,6 +32,8 @@ def _why(row: RecipientRow, times: Times) -> str:
         from relayd.answers.pauses import in_words  # noqa: PLC0415 -- mostly nothing is paused
 
         return f"paused {in_words(row.pause, times.zone)}"
+    if row.held is not None:
+        return held_in_words(row.held)
     return row.reply or row.reason or row.paused_for
 
 

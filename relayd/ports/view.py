@@ -92,6 +92,13 @@ class Query:
         return replace(self, user=(user,))
 
 
+class HeldBy(NamedTuple):
+    """Who holds a recipient, and why: an operator, or what of the settings, such as `[content]`."""
+
+    by: str
+    reason: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecipientRow:
     """One recipient as `relayd status` shows it."""
@@ -129,6 +136,7 @@ class RecipientRow:
     redirected_to: str | None = None  # the address that `[redirect]` put in its place
     subject: str | None = None  # if it was kept (`store.keep_subject`)
     chosen_by: str | None = None  # the entry of the settings that chose its way
+    held: HeldBy | None = None  # of one that is held, since `updated_at`
 
 
 class Page(NamedTuple):

@@ -1,12 +1,14 @@
 """Between rows and what `relayd status` shows of a recipient, whatever the engine."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+import orjson
 
 from relayd.mail.ids import MessageId
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
-from relayd.ports.view import AddressRow, RecipientRow, Status
+from relayd.ports.view import AddressRow, HeldBy, RecipientRow, Status
 from relayd.store.values import from_ms
 
 
@@ -50,7 +52,13 @@ def recipient_row(row: tuple[Any, ...]) -> RecipientRow:
         redirected_to=row[29],
         orig_rcpt=row[30],
         chosen_by=row[31],
+        held=None if row[32] is None else held_by(orjson.loads(row[32])),
     )
+
+
+def held_by(detail: Mapping[str, object]) -> HeldBy:
+    """Read who holds a recipient, of the last event that says so."""
+    return HeldBy(str(detail.get("by") or ""), str(detail.get("reason") or ""))
 
 
 def address_row(row: tuple[Any, ...], suppressions: Sequence[Suppression]) -> AddressRow:

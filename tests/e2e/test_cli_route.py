@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass
 from relayd.policy.doctor.dnssec import BOGUS
 from tests.support.builders import a_bounce, a_message, a_recipient, a_settlement
@@ -379,12 +380,44 @@ async def test_what_the_queue_says(world: World) -> None:
     (row,) = ran.rows
     assert (row["waiting"], row["suppress"]) == (2, True)
     assert row["paused_until"] == "2199-01-01T00:00:00.000Z"
+    assert (ran.status, row["verdict"]) == (75, "deferred")
+    assert row["why"] == "the destination is left alone for a while"
     told = await asyncio.to_thread(world.run, "route", "gone@mill.test")
     queue = "2 waiting; the destination is paused until 2199-01-01 00:00:00Z"
     assert f"queue         {queue}" in told.out
     assert "suppressed    its bounces speak against using it" in told.out
     other = await asyncio.to_thread(world.run, "route", "x@bare.test", "--test")
     assert "queue         1 waiting\n" in other.out
+
+
+async def test_what_an_operator_paused(world: World) -> None:
+    """Mail would wait, or not be taken; of whose mail it is not known, nothing is said."""
+    store = world.open_store()
+    for named, side in (
+        (Named(Scope.DOMAIN, "bare.test"), Side.DELIVERY),
+        (Named(Scope.SENDER, "app@x.test"), Side.INTAKE),
+    ):
+        rule = PauseRule(
+            named=named,
+            sides=frozenset({side}),
+            since=world.clock.now(),
+            until=None,
+            by="ann",
+            reason="a flood",
+        )
+        await store.pause([rule])
+    await store.close()
+    domain = await asyncio.to_thread(world.run, "route", "x@bare.test", "--test")
+    says = (
+        "verdict       waits: paused delivery of domain bare.test, until somebody ends it, by ann:"
+    )
+    assert (domain.status, says in domain.out) == (75, True)
+    sender = ("route", "x@mill.test", "--test", "--sender", "app@x.test", "--json")
+    told = await asyncio.to_thread(world.run, *sender)
+    (row,) = told.rows
+    assert (told.status, row["verdict"], row["pauses"][0]["sides"]) == (75, "deferred", ["intake"])
+    free = await asyncio.to_thread(world.run, "route", "x@mill.test", "--test")
+    assert (free.status, "deliverable" in free.out) == (0, True)
 
 
 ACCOUNTS = """

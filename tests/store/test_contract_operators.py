@@ -15,7 +15,7 @@ from relayd.mail.pause import Named, PauseRule, Scope, Side
 from relayd.mail.words import BounceClass, Category
 from relayd.policy.delivery.retry import LastRetry
 from relayd.ports.queue import Acted, Batch, Foreseen, Work
-from relayd.ports.view import Query, Status, Target
+from relayd.ports.view import HeldBy, Query, Status, Target
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
     a_bounce,
@@ -262,6 +262,19 @@ async def test_those_who_are_named_are_those_who_are_changed(
     ]
     assert sorted(named) == sorted(changed)
     assert changed
+
+
+async def test_who_holds_mail_and_why_is_in_its_row(box: Box, worker: WorkerNumber) -> None:
+    """Of the last time; and of that recipient alone."""
+    message = a_message("a@x.test", "b@x.test")
+    await box.put(message, worker=worker)
+    one = Query(message_id=message.id, recipient=("a@x.test",))
+    for by, reason in (("ann", "a flood"), ("bob", "")):
+        await box.store.act(one, Action.HOLD, by=by, reason=reason)
+        held = {row.address: row.held for row in box.rows()}
+        assert held == {"a@x.test": HeldBy(by, reason), "b@x.test": None}
+        await box.store.act(one, Action.RELEASE, by="cid", reason="over")
+        assert {row.held for row in box.rows()} == {None}
 
 
 async def test_held_mail_is_not_tried_until_released(box: Box, worker: WorkerNumber) -> None:

@@ -51,7 +51,7 @@ def route(
 
     Makes the look-ups of a delivery, but connects to no mail server. The exit status is 0 if
     nothing that was found prevents delivery, 1 if the mail would bounce, and 75 if it would wait: the
-    DNS gives no answer, or a rule holds it. Of the addresses of an alias, such as root, each is
+    DNS gives no answer, a rule holds it, or it is paused. Of the addresses of an alias, such as root, each is
     explained, and the worst counts.
     """
     settings = load_settings()

@@ -4,13 +4,12 @@ import asyncio
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
 from ipaddress import ip_address
 from typing import assert_never
 
 from relayd.answers import rewrites
-from relayd.answers.recipients import find_rows
 from relayd.cli.context import NotRunning, now, open_view
+from relayd.cli.route.waiting import waiting_fields
 from relayd.deliverer.trust import Judged
 from relayd.errors import StoreError
 from relayd.mail.address import Address
@@ -28,7 +27,6 @@ from relayd.policy.delivery.route import (
     decide,
     forwarded,
     key_of,
-    mx_domain_of,
 )
 from relayd.policy.delivery.route import Route as Way
 from relayd.policy.delivery.source import pool_of, unused_families
@@ -36,7 +34,6 @@ from relayd.policy.delivery.verdict import ONCE_MORE
 from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.policy.rewriting.choice import Rewriting
 from relayd.policy.tls.require import HostRefused, NoTlsa, TlsaFound
-from relayd.ports.view import Query, QueueView
 from relayd.settings import Settings
 from relayd.settings.smarthosts import settings_of
 
@@ -90,10 +87,16 @@ def explain(
         "destination": key_of(way),
         **_servers(settings, way, found, facts),
         **_rewriting(settings, key_of(way), facts.sender),
-        **_queue(key_of(way), wanted, told),
-        **_verdict(way, found),
+        **_with_verdict(waiting_fields(key_of(way), wanted, told, facts), _verdict(way, found)),
     }
     return way, fields
+
+
+def _with_verdict(queue: Fields, verdict: Fields) -> Fields:
+    """Return both; what is paused waits where nothing else speaks against the mail."""
+    if verdict["verdict"] == "deliverable" and "why" in queue:
+        verdict = {"verdict": "deferred"}
+    return {**queue, **verdict}
 
 
 def _kind(way: Way) -> str:
@@ -252,23 +255,6 @@ def _verdict(way: Way, found: Found | None) -> Fields:
             return {"verdict": "deliverable"}
 
 
-def _queue(key: str, wanted: Address, told: Address) -> Fields:
-    """What the queue knows of the destination and the address, or why it cannot be asked."""
-    try:
-        with open_view() as view:
-            waiting = view.counts().by_destination.get(key, 0)
-            domain = wanted.domain if told == wanted else None
-            return {
-                "waiting": waiting,
-                "paused_until": _paused_until(view, key, domain, now()) if waiting else None,
-                **_suppression(view, wanted),
-            }
-    except NotRunning as nothing:
-        return {"queue": nothing.format_message()}
-    except StoreError as error:
-        return {"queue": f"the queue cannot be read: {error}"}
-
-
 def _diverted() -> frozenset[str]:
     """Return the domains whose mail goes by the smarthost now; without a queue none does."""
     try:
@@ -277,17 +263,3 @@ def _diverted() -> frozenset[str]:
             return frozenset(each.domain for each in view.sites.fallbacks() if each.until > at)
     except (NotRunning, StoreError):
         return frozenset()
-
-
-def _suppression(view: QueueView, wanted: Address) -> Fields:
-    rows = view.addresses(Query(recipient=(str(wanted),)), limit=1)
-    some = next((row.suppress_for for row in rows), ())
-    return {"suppress": any(row.suppress for row in rows), "suppress_for": some or None}
-
-
-def _paused_until(view: QueueView, key: str, domain: str | None, at: datetime) -> datetime | None:
-    """Until when the destination is left alone; those who wait for it know."""
-    narrowed = (domain,) if domain and mx_domain_of(key) else ()  # of many domains, all
-    waiting = find_rows(view, Query(domain=narrowed, unfinished=True), limit=0)
-    until = next((row.paused_until for row in waiting if row.destination == key), None)
-    return until if until is not None and until > at else None

@@ -128,15 +128,18 @@ def _queue(fields: Mapping[str, Any]) -> str:
     waiting = fields["waiting"]
     count = "nothing waits" if not waiting else f"{waiting} waiting"
     until: datetime | None = fields["paused_until"]
-    return (
-        count if until is None else f"{count}; the destination is paused until {when.shown(until)}"
-    )
+    if until is None:
+        return count
+    why = f": {fields['paused_for']}" if fields["paused_for"] else ""
+    return f"{count}; the destination is paused until {when.shown(until)}{why}"
 
 
 def _verdict(fields: Mapping[str, Any]) -> str:
     match fields["verdict"]:
         case "bounced":
             return f"bounces at once: {fields['enhanced']} {fields['why']}"
+        case "deferred" if "category" not in fields:  # nothing is wrong with the way
+            return f"waits: {fields['why']}"
         case "deferred":
             return f"waits for another try: {fields['why']}"
         case "held":

@@ -7,9 +7,10 @@ from operator import attrgetter
 from relayd.mail.envelope import NewMessage, QueuedRecipient
 from relayd.mail.outcome import RecipientState
 from relayd.mail.suppression import Suppression
-from relayd.mail.words import BounceClass
-from relayd.ports.view import AddressRow, RecipientRow, Status
+from relayd.mail.words import BounceClass, EventKind
+from relayd.ports.view import AddressRow, HeldBy, RecipientRow, Status
 from relayd.store.memory.tables import Recipient, Tables
+from relayd.store.recipient_rows import held_by
 
 
 def queued_recipient(recipient: Recipient) -> QueuedRecipient:
@@ -62,8 +63,18 @@ def row_of(new: NewMessage, recipient: Recipient, tables: Tables) -> RecipientRo
         redirected_to=recipient.redirected_to,
         chosen_by=recipient.chosen_by or None,
         orig_rcpt=recipient.new.parameters.orcpt,
+        held=_held(new, recipient, tables),
         served=any(slot.owner is not None for slot in tables.slots.get(destination, ())),
     )
+
+
+def _held(new: NewMessage, recipient: Recipient, tables: Tables) -> HeldBy | None:
+    if recipient.status is not Status.HELD:
+        return None
+    events = tables.messages[new.id].events
+    of_it = (each for each in reversed(events) if each.recipient == recipient.number)
+    held = next((each for each in of_it if each.kind is EventKind.HELD), None)
+    return None if held is None else held_by(held.detail)
 
 
 def address_row(rows: Sequence[RecipientRow], suppressions: Sequence[Suppression]) -> AddressRow:

@@ -68,7 +68,9 @@ _COLUMNS = (
     " r.reason, r.bounce_class, r.suppress, r.remote_host, r.updated_at,"
     " d.paused_until, d.paused_for,"
     " EXISTS (SELECT 1 FROM slot WHERE destination = r.destination AND worker IS NOT NULL),"
-    " m.subject, r.redirected_to, r.parameters::json->>'ORCPT', r.chosen_by"
+    " m.subject, r.redirected_to, r.parameters::json->>'ORCPT', r.chosen_by,"
+    " CASE WHEN r.state = 'held' THEN (SELECT detail FROM event WHERE message_id = r.message_id"
+    " AND recipient = r.number AND kind = 'held' ORDER BY number DESC LIMIT 1) END"
 )
 _COUNTS = (
     "SELECT state, destination, count(*), count(category), count(*) FILTER (WHERE slot < 0), min(message_id)"

@@ -6,6 +6,8 @@ from datetime import timedelta
 import pytest
 
 from relayd.cli.ages import ago, until
+from relayd.mail.operator import Action
+from relayd.ports.view import Query
 from relayd.store.sqlite import search, view
 from tests.support.builders import a_facts, a_message
 from tests.support.cli_world import World, column, enqueue
@@ -155,3 +157,16 @@ async def test_a_subject_that_was_kept_has_a_column(world: World) -> None:
     newest, older = world.run("status", "--json").rows
     assert (newest["subject"], "subject" in older) == ("Hi \x1b[31m", False)
     assert "Subject      Hi ?[31m\n" in world.run("status", "show", newest["queue_id"]).out
+
+
+async def test_why_says_who_holds_mail(world: World) -> None:
+    """Not what a server said before: that is over."""
+    store = world.open_store()
+    await enqueue(store, a_message("a@x.test"))
+    await store.act(Query(), Action.HOLD, by="ann", reason="wrong prices")
+    for command in (["status"], ["queue", "list"]):
+        assert column(world.run(*command).cells, "WHY") == ["held by ann: wrong prices"]
+    [row] = world.run("status", "--json").rows
+    assert row["held"].keys() == {"by", "since", "reason"}
+    assert (row["held"]["by"], row["held"]["reason"]) == ("ann", "wrong prices")
+    await store.close()

@@ -38,6 +38,7 @@ class Recipient(BaseModel):
     paused_until: datetime | None
     paused_for: str | None
     pause: dict[str, Any] | None
+    held: dict[str, Any] | None
     subject: str | None
     redirected_to: str | None
     chosen_by: str | None
