@@ -13,6 +13,7 @@ from relayd.mail.address import PathError, parse_address
 from relayd.mail.ids import format_id
 from relayd.mail.suppression import EVERYBODY, Suppression, ToSuppress
 from relayd.mail.text import blanked
+from relayd.mail.to_suppress import parse_to_suppress
 from relayd.mail.words import format_instant
 from relayd.ports.view import QueueView
 
@@ -168,9 +169,10 @@ def _bare(cell: str) -> str:
 
 
 def _line(number: int, address: str, sender: str = "", reason: str = "") -> Line:
-    for text in filter(None, (address or " ", sender)):
+    for text, parse in ((address or " ", parse_to_suppress), (sender, parse_address)):
         try:
-            parse_address(text)
+            if text:
+                parse(text)
         except PathError as error:
             return Line(number=number, mistake=f"{text.strip()!r} is no address: {error}")
     return Line(

@@ -94,6 +94,7 @@ class DomainText(FilterText):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         domain = super().convert(value, param, ctx).removeprefix("@")
+        domain = domain.removesuffix(".")  # as `dig` writes it; addresses have none
         if "@" in domain:
             self.fail(f"{domain!r} is an address: --recipient {domain}", param, ctx)
         if not domain or "*" in domain or domain.startswith(".") or " " in domain:

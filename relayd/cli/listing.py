@@ -144,7 +144,9 @@ def _newest(
 def nothing_found(query: Query) -> str:
     """Return what is said when no recipient matches."""
     if replace(query, unfinished=False) != Query():
-        return "nothing matches"
+        values = (*query.tag, *query.user, *query.message_id_header)
+        pattern = any("*" in each or "%" in each for each in values)
+        return "nothing matches" + ("; values are whole: there are no patterns" if pattern else "")
     return "nothing waits in the queue" if query.unfinished else "no mail yet"
 
 

@@ -10,21 +10,45 @@ from relayd.config.nearest import nearest
 _BAD_CHOICE = re.compile(r"'(.*?)' is not one of ", re.DOTALL)  # in the words of click
 
 _TOLD = 4  # commands that have an option
+_BY_SYSTEMD = "systemctl"
 _KNOWN_ELSEWHERE = {
+    "bounces": "addresses",
     "cat": "queue cat",
+    "configtest": "check",
     "delete": "queue drop",
+    "deliver": "queue expedite",
+    "disk": "doctor",
     "find": "status",
     "flush": "queue expedite",
+    "freeze": "queue hold",
     "grep": "status",
+    "health": "doctor",
+    "history": "status",
+    "info": "status show",
+    "kick": "queue expedite",
     "mailq": "queue list",
+    "mailstats": "stats",
+    "metrics": "top",
+    "postcat": "queue cat",
     "postqueue": "queue list",
+    "purge": "queue drop",
+    "qshape": "queue list",
+    "reputation": "sites",
+    "resend": "queue requeue",
+    "restart": "systemctl restart relayd",
     "retry": "queue expedite",
     "search": "status",
     "send": "sendmail",
-    "start": "serve",
+    "start": "systemctl start relayd",
+    "stop": "systemctl stop relayd",
+    "suspend": "pause",
     "tail": "log",
+    "thaw": "queue release",
+    "unfreeze": "queue release",
     "unpause": "resume",
     "unsuppress": "addresses",
+    "validate": "check",
+    "verify": "check",
 }
 """Words for it in other mail servers and tools, and the command that does it here."""
 
@@ -81,23 +105,30 @@ def _with_option(
 
 
 def _commands(given: str, ctx: click.Context) -> Iterator[str]:
-    """Yield the command lines that may have been meant: here, else of that name below any other."""
+    """Yield the command lines that may have been meant: of that name below any other, else near it here."""
     if not isinstance(ctx.command, click.Group):
         return
     root = ctx.find_root()
     if ctx is root and given in _KNOWN_ELSEWHERE:
         known = _KNOWN_ELSEWHERE[given].split()
+        if known[0] == _BY_SYSTEMD:
+            yield " ".join(known)
+            return
         if has_command(root, known):
             yield " ".join(["relayd", *known])
             return
+    below = [f"relayd {name} {given}" for name in _names(root) if has_command(root, [name, given])]
     near = nearest(given, ctx.command.list_commands(ctx))
-    if near:
+    if ctx is root and below:
+        yield from below
+    elif near:
         yield from (f"{ctx.command_path} {name}" for name in near)
-        return
-    if isinstance(root.command, click.Group):
-        for name in root.command.list_commands(root):
-            if has_command(root, [name, given]):
-                yield f"relayd {name} {given}"
+    else:
+        yield from below
+
+
+def _names(root: click.Context) -> Sequence[str]:
+    return root.command.list_commands(root) if isinstance(root.command, click.Group) else ()
 
 
 def has_command(root: click.Context, words: list[str]) -> bool:

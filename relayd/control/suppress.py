@@ -13,6 +13,7 @@ from relayd.control.protocol import BadMessage, Message, read_text, refuse_unkno
 from relayd.mail.address import parse_address
 from relayd.mail.suppression import EVERYBODY, ToSuppress, cut
 from relayd.mail.text import blanked
+from relayd.mail.to_suppress import parse_to_suppress
 
 AT_ONCE = 250
 """Addresses in one request: with the longest addresses and reasons it fits."""
@@ -59,7 +60,7 @@ def _wanted(each: object) -> ToSuppress:
     if "from" in each:
         scope = str(read_text("from", each["from"], parse_address))
     return ToSuppress(
-        address=str(read_text("rcpt", each.get("rcpt"), parse_address)),
+        address=str(read_text("rcpt", each.get("rcpt"), parse_to_suppress)),
         scope=scope,
         reason=blanked(read_text("reason", each.get("reason", ""), str)),
     )

@@ -17,6 +17,7 @@ from relayd.cli.output import Form, say_empty, show_fields, show_table
 from relayd.cli.row_options import takes_row_options
 from relayd.cli.table import Column, TableOptions
 from relayd.cli.table_options import takes_table_options
+from relayd.mail.address import parse_address
 from relayd.mail.ids import format_id
 from relayd.ports.view import AddressRow, Query
 
@@ -56,7 +57,7 @@ class _AddressesGroup(Group):
 @takes_table_options(_COLUMNS)
 @click.option(
     "--unsuppress",
-    type=suppressions.AddressType(),
+    type=suppressions.AddressType(parse_address),
     help="Lift the suppression: only bounces from now on count.",
 )
 @settings_option()

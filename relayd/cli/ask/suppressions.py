@@ -8,7 +8,7 @@ import io
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,14 +25,15 @@ from relayd.answers.suppressions import (
     suppression_fields,
 )
 from relayd.cli.asked_daemon import daemon_socket
-from relayd.cli.context import NoSuch, json_option, open_view, settings_option
+from relayd.cli.context import F, NoSuch, json_option, open_view, settings_option
 from relayd.cli.output import Form, paint, show_fields, show_json, show_table
 from relayd.cli.row_options import takes_form
 from relayd.cli.table import Column
 from relayd.explain.pointer import pointer
 from relayd.files import replace
-from relayd.mail.address import PathError, parse_address
+from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.suppression import EVERYBODY, ToSuppress
+from relayd.mail.to_suppress import parse_to_suppress
 from relayd.ports.view import QueueView
 
 _COLUMNS = (
@@ -47,21 +48,27 @@ _STANDARD = "-"  # input or output
 class AddressType(click.ParamType[str]):
     name = "address"
 
+    def __init__(self, parse: Callable[[str], Address]) -> None:
+        self._parse = parse
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return str(parse_address(str(value)))
+            return str(self._parse(str(value)))
         except PathError as error:
             self.fail(f"{value!r} is no address: {error}", param, ctx)
 
 
-_addresses = click.argument(
-    "addresses", metavar="ADDRESS...", nargs=-1, required=True, type=AddressType()
-)
+def _addresses(parse: Callable[[str], Address]) -> Callable[[F], F]:
+    return click.argument(
+        "addresses", metavar="ADDRESS...", nargs=-1, required=True, type=AddressType(parse)
+    )
+
+
 _reason = click.option("--reason", default="", help="Why, for those who look later.")
 
 
 @click.command()
-@_addresses
+@_addresses(parse_to_suppress)
 @_reason
 @json_option
 @settings_option()
@@ -87,7 +94,7 @@ def _done(is_new: bool) -> str:  # noqa: FBT001 -- the answer to one question
 
 
 @click.command()
-@_addresses
+@_addresses(parse_address)
 @json_option
 @settings_option()
 def unsuppress(*, addresses: tuple[str, ...], as_json: bool) -> None:

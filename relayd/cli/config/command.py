@@ -59,8 +59,13 @@ def get(key: str | None, *, origin: bool, form: Form, table: TableOptions) -> in
     from relayd.config.values import default_of  # noqa: PLC0415
 
     found = _named(key, _values())
-    is_one = key is not None and len(found) == 1
-    if is_one and form is Form.TABLE and table == USUAL and not origin:
+    if (
+        key is not None
+        and _is_one(key, found)
+        and form is Form.TABLE
+        and table == USUAL
+        and not origin
+    ):
         [text] = found.values()
         click.echo(printable(bare(text)))
         return 1
@@ -263,6 +268,13 @@ def _values() -> Mapping[str, str]:
 
     values = load_settings().values
     return {name: text for name, text in values if not name.startswith(RULES)}
+
+
+def _is_one(key: str, found: Mapping[str, str]) -> bool:
+    """Tell whether that is one key, and no table that has one: its name belongs to the value."""
+    from relayd.config.keys import name_of, parse_key  # noqa: PLC0415
+
+    return [*found] == [name_of(parse_key(key))]
 
 
 def _named(name: str | None, values: Mapping[str, str]) -> Mapping[str, str]:

@@ -62,7 +62,13 @@ def _destination(text: str) -> str:
     is_other = text.startswith(_DESTINATIONS) and not text.endswith(":")
     if is_other or text == HOLD or smarthost_of(text) is not None:
         return ""
-    return "smarthost, smarthost:NAME, mx:DOMAIN or host:HOST:PORT, as `relayd top` shows it"
+    expected = "smarthost, smarthost:NAME, mx:DOMAIN or host:HOST:PORT, as `relayd top` shows it"
+    host, _, port = text.rpartition(":")
+    if host and port.isdecimal():
+        return f"{expected}; here host:{text}"
+    if not _domain(text) and "." in text:
+        return f"{expected}; all mail to a domain is --domain {text}"
+    return expected
 
 
 _OPTIONS: tuple[tuple[Scope, click.ParamType[str], str], ...] = (

@@ -24,6 +24,7 @@ from relayd.control import client
 from relayd.control.suppress import batches
 from relayd.mail.address import parse_address
 from relayd.mail.suppression import EVERYBODY, ToSuppress
+from relayd.mail.to_suppress import parse_to_suppress
 from relayd.policy.console.roles import Scope
 
 router = resources("addresses")
@@ -119,7 +120,11 @@ async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> 
 async def suppress(rcpt: Text, wanted: Suppress, caller: _Operator) -> Response:
     """Suppress an address, for all mail or for that of one sender. `changed`: it was not, before."""
     sender = EVERYBODY if wanted.from_ is None else _address("from", wanted.from_)
-    each = ToSuppress(address=_address("rcpt", rcpt), scope=sender, reason=wanted.reason)
+    each = ToSuppress(
+        address=str(read("rcpt", parse_to_suppress, bare_address(rcpt))),
+        scope=sender,
+        reason=wanted.reason,
+    )
     new = await caller.change(partial(client.suppress, wanted=[each]))
     return answer({"rcpt": each.address, "changed": any(new)})
 

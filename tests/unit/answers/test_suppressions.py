@@ -62,6 +62,7 @@ def test_a_list_is_read(text: str, lines: list[Line]) -> None:
 
 BAD: dict[str, tuple[str, list[tuple[int, str]]]] = {
     "no address": ("a@x.test\nx.test\n", [(2, "'x.test' is no address")]),
+    "a pattern": ("*@x.test\n", [(1, "'*@x.test' is no address: there are no patterns")]),
     "a name": ("Kim <kim@x.test>\n", [(1, "is no address")]),
     "without a header": ("a@x.test,gone\n", [(1, "'a@x.test,gone' is no address")]),
     "no address in a record": ("address,reason\n,gone\n", [(2, "'' is no address")]),

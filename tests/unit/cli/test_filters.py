@@ -59,6 +59,7 @@ OPTIONS: dict[str, tuple[list[str], dict[str, Any]]] = {
         ["--changed-since", "2026-11-01T00:00Z"],
         {"changed_since": datetime(2026, 11, 1, tzinfo=UTC)},
     ),
+    "a domain with its dot": (["--domain", "a.test."], {"domain": ("a.test",)}),
     "a domain with its sign": (["--domain", "@a.test"], {"domain": ("a.test",)}),
 }
 

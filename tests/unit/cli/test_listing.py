@@ -103,7 +103,8 @@ def test_a_search_for_addresses_says_how_far_it_went(
         (["--tag", "news", "--limit", "2"], 2, "the newest 2; "),
         (["--tag", "news", "--limit", "0"], COUNT, ""),
         (["--tag", "news", "--csv"], COUNT, ""),
-        (["--tag", "none"], 0, "nothing matches"),
+        (["--tag", "none"], 0, "nothing matches\n"),
+        (["--tag", "n*"], 0, "nothing matches; values are whole: there are no patterns\n"),
     ],
 )
 def test_a_search_for_people_says_how_far_it_went(

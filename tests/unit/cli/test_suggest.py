@@ -15,6 +15,8 @@ MISTYPED = {
     "a verb": (["queue", "relase"], "Did you mean 'relayd queue release'?"),
     "a verb without its group": (["hold", "0CNSP4NW60800"], "Did you mean 'relayd queue hold'?"),
     "a verb of two groups": (["list"], "'relayd queue list' or 'relayd user list'?"),
+    "a verb that is near a command": (["rotate"], "Did you mean 'relayd dkim rotate'?"),
+    "what systemd does": (["restart"], "Did you mean 'systemctl restart relayd'?"),
     "a word of other servers": (["flush"], "Did you mean 'relayd queue expedite'?"),
     "an option": (["status", "--recipent", "a@x.test"], "Did you mean '--recipient'?"),
     "an option of the whole": (["--verison"], "Did you mean '--version'?"),
@@ -86,6 +88,8 @@ def test_every_option_is_found_with_two_letters_turned(world: World, name: str) 
 def test_what_is_known_elsewhere_is_no_command_here() -> None:
     context = click.Context(root)
     assert not set(suggest._KNOWN_ELSEWHERE) & set(root.list_commands(context))
+    for known in suggest._KNOWN_ELSEWHERE.values():
+        assert known.startswith("systemctl ") or suggest.has_command(context, known.split())
 
 
 @pytest.mark.parametrize("name", COMMANDS)

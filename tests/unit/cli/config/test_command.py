@@ -46,6 +46,14 @@ def test_one_key_is_its_value_for_a_script(world: World, key: str, shown: str) -
     assert (ran.status, ran.out, ran.err) == (0, f"{shown}\n", "")
 
 
+def test_a_table_with_one_key_names_it(world: World) -> None:
+    """The name of a route says whose mail it is about."""
+    assert world.run("config", "set", 'routes."*.x.test"', "hold").status == 0
+    [_, row] = world.run("config", "get", "routes").cells
+    assert row[:2] == ['routes."*.x.test"', '"hold"']
+    assert world.run("config", "get", 'routes."*.x.test"').out == "hold\n"
+
+
 def test_all_keys_with_where_they_come_from(world: World) -> None:
     ran = world.run("config", "get")
     assert ran.status == 0

@@ -120,6 +120,8 @@ WRONG = (
     (("pause", "--domain", "*.x.test"), "without @ or *"),
     (("pause", "--destination", "x.test"), "mx:DOMAIN"),
     (("pause", "--destination", "mx:"), "mx:DOMAIN"),
+    (("pause", "--destination", "x.test"), "all mail to a domain is --domain x.test"),
+    (("pause", "--destination", "10.0.0.5:25"), "host:10.0.0.5:25"),
     (("pause", "--user", "a b"), "the name of a login"),
     (("pause", "--tag", ""), "an empty filter"),
     (("pause", "all", "--for", "soon"), "duration"),

@@ -1,0 +1,14 @@
+"""Which addresses a person may suppress: an address with an asterisk was meant to be a pattern.
+
+Of those that a server refused, any is kept (`relayd.mail.suppression`); and what was suppressed before can be lifted.
+"""
+
+from relayd.mail.address import Address, PathError, parse_address
+
+
+def parse_to_suppress(text: str) -> Address:
+    """Return the address. Raises PathError, for one with an asterisk too."""
+    address = parse_address(text)
+    if "*" in text:
+        raise PathError("there are no patterns; each address is suppressed by itself")
+    return address
