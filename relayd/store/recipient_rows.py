@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
 from relayd.mail.ids import MessageId
 from relayd.mail.suppression import Suppression
 from relayd.mail.words import BounceClass, Category, status_of
@@ -52,8 +50,14 @@ def recipient_row(row: tuple[Any, ...]) -> RecipientRow:
         redirected_to=row[29],
         orig_rcpt=row[30],
         chosen_by=row[31],
-        held=None if row[32] is None else held_by(orjson.loads(row[32])),
+        held=None if row[32] is None else _held_by(row[32]),
     )
+
+
+def _held_by(detail: str) -> HeldBy:
+    import orjson  # noqa: PLC0415 -- mostly nothing is held
+
+    return held_by(orjson.loads(detail))
 
 
 def held_by(detail: Mapping[str, object]) -> HeldBy:
