@@ -26,6 +26,15 @@ def in_one_line(standing: Standing) -> str:
     return ", ".join(f"{name}: {value}" for name, value in _parts(standing).items())
 
 
+def of_mistaken(daemon: DaemonFacts) -> str:
+    """Return the line where the settings are wrong, so that nothing is known of the next start."""
+    why = {
+        DaemonState.STALE: " (it keeps the settings that it has)",
+        DaemonState.UNKNOWN: f" ({daemon.problem})",
+    }.get(daemon.state, "")
+    return f"settings: wrong, daemon: {daemon.state}{why}, version: {daemon.own_version}"
+
+
 def fields(standing: Standing) -> dict[str, object]:
     """Return it as JSON fields; what is not known is None."""
     daemon = standing.daemon

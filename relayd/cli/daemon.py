@@ -38,6 +38,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
     relayd.
     """
     from relayd.answers.standing import fields, in_one_line, standing_of  # noqa: PLC0415
+    from relayd.cli.checking import say_what_runs  # noqa: PLC0415
     from relayd.cli.output import printable, show_json  # noqa: PLC0415
     from relayd.config.mistakes import ENVIRONMENT  # noqa: PLC0415
     from relayd.config.signing import require_keys  # noqa: PLC0415
@@ -50,6 +51,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
         require_as_service(settings)
     except ConfigError as error:
         if not as_json:
+            say_what_runs()
             raise
         for mistake in error.mistakes:
             show_json(

@@ -6,6 +6,7 @@ reads meanwhile sees the old file or the new one. The next command waits until t
 runs with its change: so what is put back is what was there before.
 """
 
+import json
 import os
 import shutil
 import tomllib
@@ -17,7 +18,7 @@ from pathlib import Path
 
 from relayd.config.edit import Uneditable, with_value, without
 from relayd.config.environment import applied, report_on
-from relayd.config.keys import check_key, is_listener, name_of, parse_key
+from relayd.config.keys import check_key, is_known, is_listener, name_of, parse_key
 from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Key
@@ -106,12 +107,17 @@ def changing(
             if overlaid is not None and kept != overlay:
                 write_overlay(overlaid, kept)
         old, new = values_of(before), dict(settings.values)
+        mistyped = {
+            name_of(key): json.dumps(_written(key, data), default=str)
+            for key, value in edits
+            if isinstance(value, Unset) and _is_mistyped(key, data)
+        }
         yield Changed(
             file=path,
             keys=tuple(
                 KeyChange(
                     name=name,
-                    old=value_of(name, old) if report.is_sound(parse_key(name)) else None,
+                    old=mistyped.get(name) or _old(name, old, report),
                     new=value_of(name, new),
                     variable=settings.variables.get(name, ""),
                 )
@@ -132,7 +138,8 @@ def _edited(path: str, text: str, edits: Sequence[Edit]) -> str:
     first = tomllib.loads(text)
     for key, value in edits:
         data = tomllib.loads(text)
-        check_key(key, path, data, one=not isinstance(value, Unset) or not is_listener(key))
+        if not (isinstance(value, Unset) and _is_mistyped(key, data)):
+            check_key(key, path, data, one=not isinstance(value, Unset) or not is_listener(key))
         try:
             text = without(text, key) if isinstance(value, Unset) else with_value(text, key, value)
         except Uneditable as error:
@@ -141,6 +148,24 @@ def _edited(path: str, text: str, edits: Sequence[Edit]) -> str:
             )  # a mistake in the file says more
             raise _trouble(path, str(error)) from error
     return text
+
+
+def _old(name: str, old: Values, report: Report) -> str | None:
+    return value_of(name, old) if report.is_sound(parse_key(name)) else None
+
+
+def _is_mistyped(key: Key, data: Mapping[str, object]) -> bool:
+    """Tell whether the file has a value under a key that there is not: it can be taken out."""
+    written = _written(key, data)
+    return written is not None and not isinstance(written, Mapping) and not is_known(key)
+
+
+def _written(key: Key, data: Mapping[str, object]) -> object:
+    """Return what the file has there; None: nothing."""
+    written: object = data
+    for part in key:
+        written = written.get(str(part)) if isinstance(written, Mapping) else None
+    return written
 
 
 def _names_of(edits: Sequence[Edit], old: Values, new: Values) -> Iterable[str]:

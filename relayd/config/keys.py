@@ -85,12 +85,21 @@ def check_key(key: Key, file: str, data: Mapping[str, object], *, one: bool) -> 
             report.add_table(key)
     elif key[0] == "listen" and not isinstance(key[1], int):
         report.add_expected(key, "expected the number of a listener, such as listen.0.address")
-    elif not (_is_named(key) or _is_in_list(key) or dotted(key) in DEFAULTS):
-        report.add_unknown(key)
+    elif not is_known(key):
+        whole = key[:-1]
+        if str(key[-1]).isdecimal() and isinstance(DEFAULTS.get(dotted(whole)), list | tuple):
+            report.add_expected(whole, 'is one list: set all of it, such as \'["a", "b"]\'')
+        else:
+            report.add_unknown(key)
     elif one and len(key) > 1 and isinstance(key[1], int):
         _check_number(key[1], key, report)
     if report.mistakes:
         raise ConfigError(tuple(report.mistakes))
+
+
+def is_known(key: Key) -> bool:
+    """Tell whether settings may have such a key."""
+    return is_table(key) or _is_named(key) or _is_in_list(key) or dotted(key) in DEFAULTS
 
 
 def _is_named(key: Key) -> bool:

@@ -16,19 +16,34 @@ _TIMEOUT = 5.0  # seconds; a daemon that works answers at once
 
 def ask_daemon(settings: Settings) -> DaemonFacts:
     """Return what the daemon at the control socket says of itself. Never raises for what it is like."""
+    found = _ask(settings.control_socket)
+    if isinstance(found, DaemonFacts):
+        return found
+    is_current = found.values == dict(settings.values) and found.version == relayd.__version__
+    state = DaemonState.RUNNING if is_current else DaemonState.STALE
+    ours = settings.variables.values()
+    theirs = tuple(name for name in found.variables if name not in ours)
+    return _facts(state, version=found.version, variables=theirs)
+
+
+def ask_daemon_at(socket: str) -> DaemonFacts:
+    """Return what the daemon there says of itself, where settings are wrong: it cannot have them. Never raises."""
+    found = _ask(socket)
+    if isinstance(found, DaemonFacts):
+        return found
+    return _facts(DaemonState.STALE, version=found.version)
+
+
+def _ask(socket: str) -> client.InForce | DaemonFacts:
+    """Return what it runs with, or why that is not known."""
     try:
-        found = client.running_settings(settings.control_socket, timeout=_TIMEOUT)
+        return client.running_settings(socket, timeout=_TIMEOUT)
     except DaemonUnreachable as error:
         absent = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
         state = DaemonState.STOPPED if absent else DaemonState.UNKNOWN
         return _facts(state, problem=str(error))
     except RelaydError as error:
         return _facts(DaemonState.UNKNOWN, problem=" ".join(str(error).split()))
-    is_current = found.values == dict(settings.values) and found.version == relayd.__version__
-    state = DaemonState.RUNNING if is_current else DaemonState.STALE
-    ours = settings.variables.values()
-    theirs = tuple(name for name in found.variables if name not in ours)
-    return _facts(state, version=found.version, variables=theirs)
 
 
 def check_daemon(settings: Settings, facts: DaemonFacts) -> Finding:

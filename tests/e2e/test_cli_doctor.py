@@ -958,6 +958,7 @@ def test_wrong_settings_are_told_as_ever(world: World) -> None:
     world.settings.write_text('fqdn = "relay"\n[doctor]\nblocklists = ["a b"]\n')
     ran = world.run("doctor")
     assert ran.status == os.EX_CONFIG
+    assert ran.out.startswith("settings: wrong, daemon: stopped, version: ")
     assert "doctor.blocklists[0]" in ran.err
     assert "expected a domain such as zen.spamhaus.org" in ran.err
 

@@ -43,7 +43,8 @@ Fields = Mapping[str, Any]
     "events",
     type=click.Choice(EventKind, case_sensitive=False),
     multiple=True,
-    help="The event's name.",
+    metavar="EVENT",  # the list is too long for a line of help
+    help=f"The event: {', '.join(EventKind)}.",
 )
 @takes_query(*_FILTERS)
 @takes_row_options

@@ -7,19 +7,29 @@ import asyncio
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from relayd.cli.checking import gather
-from relayd.cli.context import load_settings, now, settings_option
+from relayd.cli.checking import gather, say_what_runs
+from relayd.cli.context import (
+    NotRunning,
+    load_settings,
+    named_settings_file,
+    now,
+    open_view,
+    settings_option,
+)
 from relayd.cli.doctor.words import show_findings, summary
 from relayd.cli.filters import DomainType, DurationType
+from relayd.cli.notices import show_notices
 from relayd.cli.output import Form, printable, show_fields
 from relayd.cli.row_options import takes_form
 from relayd.cli.screen import repeat
+from relayd.errors import ConfigError, RelaydError
 from relayd.mail.dns import DomainError, IpAddress, a_labels
 from relayd.policy.doctor.finding import has_failed
 
@@ -137,7 +147,12 @@ def doctor(
     memory: Memory = {}
 
     def check() -> bool:
-        settings = load_settings(with_secrets=True)
+        try:
+            settings = load_settings(with_secrets=True)
+        except ConfigError:
+            if form is Form.TABLE:
+                say_what_runs()
+            raise
         hosts = tuple(_host_of(each, settings.direct.port) for each in reach)
         return _round(settings, CheckRequest(reach=hosts, **asked), memory, saves=saves, form=form)
 
@@ -160,6 +175,7 @@ def _round(
     daemon = ask_daemon(settings)
     if form is Form.TABLE:
         click.echo(printable(in_one_line(standing_of(settings, daemon))))
+        _show_notices()
     findings = [check_daemon(settings, daemon), *check_as_service(settings)]
     with silenced():
         findings += asyncio.run(gather(settings, request, memory))
@@ -172,6 +188,12 @@ def _round(
         path = save(settings, findings, at)
         click.echo(f"saved to {path}", err=True)
     return has_failed(findings)
+
+
+def _show_notices() -> None:
+    """Show what is in force, as above all lists; what is wrong with the store is a check of its own."""
+    with suppress(NotRunning, RelaydError), open_view() as view:
+        show_notices(view, named_settings_file())
 
 
 def _host_of(text: str, port: int) -> "HostPort":

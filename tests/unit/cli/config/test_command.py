@@ -46,6 +46,23 @@ def test_one_key_is_its_value_for_a_script(world: World, key: str, shown: str) -
     assert (ran.status, ran.out, ran.err) == (0, f"{shown}\n", "")
 
 
+def test_a_mistyped_key_can_be_taken_out(world: World) -> None:
+    """It is in the file, and no command could do away with it."""
+    right = world.settings.read_text()
+    world.settings.write_text(f"nokey = 1\n{right}[retry]\ngive_up_afetr = '3d'\n")
+    assert world.run("config", "unset", "nokey").status == 78  # the other is there still
+    ran = world.run("config", "unset", "nokey", "retry.give_up_afetr")
+    assert (ran.status, "nokey: 1 -> not set" in ran.out) == (0, True)
+    assert 'retry.give_up_afetr: "3d" -> not set' in ran.out
+    assert world.settings.read_text() == f"{right}[retry]\n"
+    assert world.run("config", "unset", "nokey").status == 78
+
+
+def test_a_list_is_set_whole(world: World) -> None:
+    ran = world.run("config", "set", "smarthost.hosts.0", "mail.example.org")
+    assert (ran.status, "smarthost.hosts: is one list" in ran.err) == (78, True)
+
+
 def test_a_table_with_one_key_names_it(world: World) -> None:
     """The name of a route says whose mail it is about."""
     assert world.run("config", "set", 'routes."*.x.test"', "hold").status == 0
