@@ -174,8 +174,21 @@ def _held_fields(held: HeldBy, since: datetime) -> dict[str, object]:
     return {"by": held.by, "since": format_instant(since), "reason": held.reason}
 
 
-def held_in_words(held: HeldBy) -> str:
-    """Return who holds a recipient, and why."""
+def why(row: RecipientRow, zone: tzinfo | None = UTC) -> str:
+    """Return in a few words why a recipient is as it is: who stops it, else what was said last. May be empty.
+
+    Times are those of `zone`, None being this machine's.
+    """
+    if row.pause is not None and not row.leased:
+        from relayd.answers.pauses import in_words  # noqa: PLC0415 -- mostly nothing is paused
+
+        return f"paused {in_words(row.pause, zone)}"
+    if row.held is not None:
+        return _held_in_words(row.held)
+    return row.reply or row.reason or row.paused_for
+
+
+def _held_in_words(held: HeldBy) -> str:
     return f"held by {held.by or 'somebody'}" + (f": {held.reason}" if held.reason else "")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows, held_in_words
+from relayd.answers.recipients import FIELDS, PAGE, fields, find_page, find_rows, why
 from relayd.cli.ages import Times, times_for
 from relayd.cli.output import Form, show_fields, show_table
 from relayd.cli.table import USUAL, Column, TableOptions, chosen
@@ -27,16 +27,6 @@ def _next(row: RecipientRow, times: Times) -> str:
     return "running" if row.leased else times.coming(row.next_attempt_at)
 
 
-def _why(row: RecipientRow, times: Times) -> str:
-    if row.pause is not None and not row.leased:
-        from relayd.answers.pauses import in_words  # noqa: PLC0415 -- mostly nothing is paused
-
-        return f"paused {in_words(row.pause, times.zone)}"
-    if row.held is not None:
-        return held_in_words(row.held)
-    return row.reply or row.reason or row.paused_for
-
-
 _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="ID", whole=True), lambda row, _: format_id(row.message_id)),
     (
@@ -49,7 +39,7 @@ _SHOWN: tuple[tuple[Column, _Cell], ...] = (
     (Column(title="STATUS", whole=True), _status),
     (Column(title="TRIES", whole=True, goes=6, right=True), lambda row, _: str(row.attempts)),
     (Column(title="NEXT", whole=True, goes=4), _next),
-    (Column(title="WHY", goes=1, least=16), _why),
+    (Column(title="WHY", goes=1, least=16), lambda row, times: why(row, times.zone)),
     (Column(title="SUBJECT", goes=3), lambda row, _: row.subject or ""),
     (Column(title="TAG", asked_for=True), lambda row, _: row.tag or ""),
     (Column(title="MESSAGE-ID", asked_for=True), lambda row, _: row.message_id_header or ""),

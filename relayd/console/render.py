@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 import relayd
+from relayd.answers.recipients import why
 from relayd.console import guard, marks, text
 from relayd.console.changed import remembered
 from relayd.console.links import links
@@ -81,6 +82,7 @@ class Renderer:
             "octets": text.octets,
             "percent": text.percent,
             "shown": text.shown,
+            "why": lambda row: text.shown(why(row)),
             "command": text.command,
         }
         self._templates.filters |= filters

@@ -204,6 +204,8 @@ def test_what_is_selected_is_acted_on_for_the_account(console: Console) -> None:
     assert status_of(console, "later@mail.example") is Status.HELD
     history = console.get(f"/messages/{queue_id}", role=OPERATOR).text
     assert "by operator (console)" in history
+    held = console.get("/messages?status=held", role=OPERATOR).text
+    assert "held by operator (console)" in held
 
 
 def test_an_act_on_one_message_leads_back_to_it(console: Console) -> None:
