@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import tomllib
 from pathlib import Path
 
 import relayd
@@ -18,7 +19,10 @@ class SmallClone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in _FILES:
+        wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"][
+            "targets"
+        ]["wheel"]
+        for name in (*_FILES, *wheel.get("force-include", ())):
             target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
