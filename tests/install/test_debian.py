@@ -11,7 +11,8 @@ from tests.support.daemon import ROOT
 DEBIAN = ROOT / "packaging/deb/debian"
 SCRIPTS = [
     *sorted(DEBIAN.glob("relayd.p*")),
-    *(ROOT / "packaging" / name for name in ("lib.sh", "dist", "sbom")),
+    *(ROOT / "packaging" / name for name in ("lib.sh", "dist", "sbom", "try-fresh", "try-pythons")),
+    *(ROOT / "packaging/container" / name for name in ("build", "pin")),
     *(ROOT / "packaging/deb" / name for name in ("build", "try", "inside", "lay-out")),
 ]
 
