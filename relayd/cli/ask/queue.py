@@ -43,7 +43,7 @@ _ENDS_MAIL = (Action.BOUNCE, Action.DROP)
 @click.group(cls=Group)
 @settings_option()
 def queue() -> None:
-    """List mail that waits, and act on it: hold it, send it now or again, give it up, delete it.
+    """List mail that waits, and act on it: hold it, send it now or again, give it up, delete or read it.
 
     Which mail is said by queue ids, or by the filters of `relayd status`.
     """

@@ -99,6 +99,7 @@ def test_help_is_the_same_in_both_ways_and_uncut(world: World, name: str) -> Non
     assert (asked.status, option.status) == (0, 0)
     assert asked.out == option.out
     assert not any(line.endswith("...") for line in asked.out.splitlines()[1:])
+    assert max(map(len, asked.out.splitlines())) <= 100  # a terminal that is wider gets no more
 
 
 def test_all_commands_are_in_a_section(world: World) -> None:
