@@ -45,6 +45,8 @@ ASIDE_AFTER = 0.5
 """Seconds until the answer of a destination is late; most answer within that, over an ocean too."""
 CLAIM_WINDOW = WINDOW * 9 // 10
 """Messages from which on nothing is claimed: the rest is for new mail, which is leased at enqueue."""
+FEED_WINDOW = WINDOW * 19 // 20
+"""Messages from which on nothing is claimed either for queues that have nothing: some of the rest stays for new domains."""
 FEW = 5
 """Messages for one destination that nobody knows, while many others are probed."""
 CLAIM = 200
@@ -129,8 +131,8 @@ class Admission:
         return Quota(limit=room, each=each, who=who)
 
     def few(self, load: Load) -> Quota | None:
-        """Return what to claim for verified destinations that have nothing: also of the room for new mail."""
-        room = min(WINDOW - load.messages, CLAIM)
+        """Return what to claim for verified destinations that have nothing: also of the room for new mail, but not all."""
+        room = min(FEED_WINDOW - load.messages, CLAIM)
         return Quota(limit=room, each=FEW, who=Who.VERIFIED) if room > 0 else None
 
     def is_probing_room_free(self, before: int, after: int) -> bool:

@@ -6,6 +6,7 @@ from relayd.policy.delivery.admission import (
     CLAIM,
     CLAIM_EACH,
     CLAIM_WINDOW,
+    FEED_WINDOW,
     FEW,
     KNOWN_GOOD_WINDOW,
     PROBING_WINDOW,
@@ -129,9 +130,10 @@ def test_nobody_is_set_aside_before_half_of_the_part_for_unknown_ones_is_used() 
 def test_queues_that_have_nothing_get_a_few_also_where_claims_leave_room_to_new_mail() -> None:
     admission = Admission()
     assert admission.few(Load(messages=CLAIM_WINDOW)) == Quota(
-        WINDOW - CLAIM_WINDOW, FEW, Who.VERIFIED
+        FEED_WINDOW - CLAIM_WINDOW, FEW, Who.VERIFIED
     )
-    assert admission.few(Load(messages=WINDOW)) is None
+    assert admission.few(Load(messages=FEED_WINDOW)) is None
+    assert FEED_WINDOW < WINDOW
 
 
 def test_claims_leave_a_part_of_each_queue_to_new_mail() -> None:
