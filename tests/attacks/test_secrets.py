@@ -16,6 +16,9 @@ from tests.support.besieged import PASSWORD, USER, Besieged
 from tests.support.command_tree import all_commands
 from tests.support.daemon import eventually
 
+looks_in = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root looks into processes that forbid it"
+)
 WRONG = "wrong-but-nearly-right-4711"
 
 
@@ -79,6 +82,7 @@ def test_no_secret_is_in_a_log_or_an_answer(used: Besieged) -> None:
         assert not [each for each in _secrets(used) if each in text]
 
 
+@looks_in
 def test_no_secret_is_in_what_others_see_of_a_process(used: Besieged) -> None:
     """Its command line is everybody's to read, and its environment goes to its children."""
     secrets = _secrets(used)
@@ -88,6 +92,7 @@ def test_no_secret_is_in_what_others_see_of_a_process(used: Besieged) -> None:
             assert not [each for each in secrets if each in text], (pid, name)
 
 
+@looks_in
 def test_a_secret_in_the_environment_does_not_reach_the_reader_of_returned_mail(
     used: Besieged,
 ) -> None:
@@ -101,7 +106,7 @@ def test_a_secret_in_the_environment_does_not_reach_the_reader_of_returned_mail(
     assert names - {b""} <= {b"PATH", b"PYTHONPATH", b"LANG", b"LC_ALL", b"LC_CTYPE", b"TZ", b"VIRTUAL_ENV", b"LD_LIBRARY_PATH", b"PYTHONHOME", b"LD_PRELOAD"}, names  # fmt: skip
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root looks into processes that forbid it")
+@looks_in
 def test_the_memory_of_a_process_is_closed_to_its_own_user(used: Besieged) -> None:
     """No core, and nobody but root may trace it: its folder in /proc is root's."""
     for pid in _processes(used):
