@@ -27,6 +27,7 @@ _LEASE = 61 * 10**9
 _CONNECTIONS = 4
 _BACKLOG = Pace(pause=0.05, drip=0.004, connections=_CONNECTIONS)  # mail waits in memory too
 _IN_HAND = 3 * _CONNECTIONS  # recipients
+_TAKEN_OVER_WITHIN = 150.0  # seconds: it looks for leases that are over every 20, and then sends
 _UNFINISHED = Query(unfinished=True)
 _LEASED = (
     "SELECT r.address FROM recipient r JOIN slot s ON s.id = r.slot JOIN worker w ON w.number = s.worker"
@@ -127,7 +128,7 @@ def _stop_a_worker(loaded: LoadedRelay, chance: random.Random) -> int:
     eventually(
         lambda: waiting.isdisjoint(row.address for row in loaded.relay.rows(_UNFINISHED)),
         "another worker has taken over",
-        within=90,
+        within=_TAKEN_OVER_WITHIN,
     )
     os.kill(worker, signal.SIGCONT)
     os.kill(supervisor, signal.SIGCONT)

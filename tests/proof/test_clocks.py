@@ -13,7 +13,7 @@ pytestmark = [
     pytest.mark.proof,
     needs_compiler,
     pytest.mark.usefixtures("unmeasured"),
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(300),
 ]
 
 
