@@ -10,7 +10,6 @@ Source: accept(2), which may also report an error that a connection had before i
 import asyncio
 import socket
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import structlog
 
@@ -55,6 +54,10 @@ class Acceptor:
 
     def start(self) -> None:
         for sock, context in self._sockets:
+            if sock.family != socket.AF_UNIX:
+                # asyncio does not for a listener that was made without naming the protocol; uvloop does.
+                # Linux gives each connection the option of its listener.
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._loop.add_reader(sock, self._accept, sock, context)
 
     def stop(self) -> None:
@@ -83,10 +86,6 @@ class Acceptor:
                 log.warning("accept_paused", fault="local", listener=listener, reason=exc.strerror)
             self._pause(sock, context, _PAUSE)
             return False
-        if connection.family != socket.AF_UNIX:
-            # asyncio does not for a listener that was made without naming the protocol; uvloop does.
-            with suppress(OSError):
-                connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._welcome(connection, address, context)
         return True
 
