@@ -50,7 +50,8 @@ class Address:
     @property
     def compared(self) -> "Address":
         """The address to compare with others, as `compared_domain` (RFC 5321 §2.4)."""
-        return Address(self.local, compared_domain(self.domain))
+        domain = compared_domain(self.domain)
+        return self if domain == self.domain else Address(self.local, domain)
 
     @property
     def is_literal(self) -> bool:

@@ -154,7 +154,7 @@ def attempt_detail(
     peer = facts.peer if facts.breakdown is None else facts.to_blame
     if peer is not None:
         _peer_fields(detail, peer)
-    detail["stage"] = facts.stage.value
+    detail["stage"] = str(facts.stage)  # up to 3.11 `.value` is two calls
     if (reply := facts.reply) is not None:
         detail["code"] = reply.code
         if reply.enhanced is not None:
@@ -172,7 +172,7 @@ def attempt_detail(
 
 
 def _peer_fields(detail: dict[str, JsonValue], peer: Peer) -> None:
-    detail["route"] = peer.route.value
+    detail["route"] = str(peer.route)
     detail["remote_host"] = peer.host
     detail["remote_ip"] = peer.ip
     detail["remote_port"] = peer.port

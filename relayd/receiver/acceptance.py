@@ -16,7 +16,7 @@ from relayd.mail.pause import Traits
 from relayd.mail.reply import Reply
 from relayd.mail.subject import subject_of
 from relayd.mail.submission import missing_fields, without_bcc
-from relayd.policy.delivery.route import RouteFacts, asked_by
+from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.intake import access, admit, cut_through
 from relayd.receiver.client import ClientState
 from relayd.receiver.context import SessionContext
@@ -63,12 +63,7 @@ def accept(
     if refusal is not None and mail.first is None:
         return refusal
     facts = _as_it_may(facts, client, is_report=is_report)
-    known = replace(
-        mail.facts_of(context, client.auth_user),
-        is_test=facts.is_test,
-        test_via=facts.test_via,
-        asks=asked_by(requires=mail.parameters.requiretls, lifts=facts.lifts_tls),
-    )
+    known = mail.facts_of(context, client.auth_user, facts)
     recipients = _recipients(context, mail, known, is_report=is_report)
     pausing = context.pausing
     if pausing.stamp[0] != pausing.seen:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from relayd.errors import StoreError
 from relayd.mail.address import Address
+from relayd.mail.envelope import MessageFacts
 from relayd.mail.once import FirstMessage
 from relayd.mail.parameters import MailParameters, RcptParameters, original_recipient
 from relayd.mail.pause import Traits
@@ -20,6 +21,8 @@ from relayd.receiver.context import SessionContext
 from relayd.receiver.intake import Intake
 
 NO_HISTORY = Reply(451, "4.3.0", ("4.3.0 Cannot check the recipient now, try again later",))
+
+_NO_CONTENT = MessageFacts(size=0, hops=0)  # none has come yet
 
 
 @dataclass(slots=True)
@@ -50,7 +53,7 @@ class Transaction:
         if self.parameters.once is not None:
             self.told[str(path)] = console.ACCEPTED
         for address, parameters in wanted:
-            if address.compared != path.compared:
+            if address is not path and address.compared != path.compared:
                 self.for_alias[address.compared] = len(self.recipients)
             self.recipients.append((address, parameters))
             self.octets += _octets_of(address.local) + _octets_of(address.domain)
@@ -58,7 +61,7 @@ class Transaction:
 
     def is_there_for_alias(self, path: Address, parameters: RcptParameters) -> bool:
         """Tell whether an alias has brought this address: it gets one copy, by the words of its own RCPT."""
-        place = self.for_alias.pop(path.compared, None)
+        place = self.for_alias.pop(path.compared, None) if self.for_alias else None
         if place is None:
             return False
         self.recipients[place] = path, parameters
@@ -116,13 +119,17 @@ class Transaction:
         )
         return context.pausing.refusal([seen], context.now())
 
-    def facts_of(self, context: SessionContext, user: str | None) -> RouteFacts:
-        """Return what the ways of its recipients depend on, but for what only its content tells."""
+    def facts_of(
+        self, context: SessionContext, user: str | None, content: MessageFacts = _NO_CONTENT
+    ) -> RouteFacts:
+        """Return what the ways of its recipients depend on; before its content has come, without what that tells."""
         return RouteFacts(
             sender=str(self.reverse_path or ""),
             user=user,
             listener=context.listener.address,
-            asks=asked_by(requires=self.parameters.requiretls, lifts=False),
+            is_test=content.is_test,
+            test_via=content.test_via,
+            asks=asked_by(requires=self.parameters.requiretls, lifts=content.lifts_tls),
         )
 
     def _refusal_of_return_path(

@@ -316,9 +316,16 @@ class Wire(SMTP):
             if self._stopping:
                 dialogue.close(_STOPPING)
                 break
-            line = self._next_line()
+            try:
+                line = self._input.take(is_answer=dialogue.state is State.AUTH)
+            except NoLine as none:  # and there can be none any more
+                dialogue.close(none.reply)
+                break
             if line is None:
                 break
+            if self._input.ends_in_lf and not dialogue.ends_in_lf:
+                dialogue.ends_in_lf = True
+                dialogue.serve_leniently((Leniency.BARE_LF,))
             if tracing.is_on:
                 self._seen().command(line)
             effect = self._machine.receive(line, is_followed=bool(octets))
@@ -328,24 +335,10 @@ class Wire(SMTP):
         if dialogue.state is State.CLOSING:
             self._finish()
             return
-        if dialogue.owed:
-            self._flush()
+        self._flush()
         if executed:
             self._received = 0
             self.restart_clock()
-
-    def _next_line(self) -> bytes | None:
-        """Return the next line; None: there is none yet, or can be none any more."""
-        dialogue = self._dialogue
-        try:
-            line = self._input.take(is_answer=dialogue.state is State.AUTH)
-        except NoLine as none:
-            dialogue.close(none.reply)
-            return None
-        if self._input.ends_in_lf and not dialogue.ends_in_lf:
-            dialogue.ends_in_lf = True
-            dialogue.serve_leniently((Leniency.BARE_LF,))
-        return line
 
     def _flush(self) -> None:
         """Send what is owed, if it can still be sent."""

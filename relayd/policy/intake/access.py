@@ -7,7 +7,7 @@ application could not report a failure (RFC 5321 §4.5.5).
 Source: RFC 5322 §3.6.2 (From).
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from relayd.mail.address import Address
@@ -58,19 +58,19 @@ class AccessRules:
         self, listener: Allowed, origin: Origin, user: str | None
     ) -> Collection[Allowed]:
         """Return the lists that all have to agree."""
-        return [each for each in self._of(listener, origin, user) if each is not ANYTHING]
-
-    def _of(self, listener: Allowed, origin: Origin, user: str | None) -> Iterator[Allowed]:
-        yield listener
+        if listener is ANYTHING and user is None and not self.in_network:
+            return []  # most clients
+        lists = [listener]
         if user is not None:
-            yield self.logins.get(user, ANYTHING)
+            lists.append(self.logins.get(user, ANYTHING))
         if self.in_network:
-            yield self.in_network.get(self.networks.name_for(origin) or "", ANYTHING)
+            lists.append(self.in_network.get(self.networks.name_for(origin) or "", ANYTHING))
+        return [each for each in lists if each is not ANYTHING]
 
 
 def refusal_of_sender(lists: Collection[Allowed], reverse_path: Address | None) -> Reply | None:
     """Judge MAIL; None: every list has this reverse-path."""
-    if reverse_path is None:
+    if reverse_path is None or not lists:
         return None
     is_allowed = all(_has(each.senders, reverse_path) for each in lists)
     return None if is_allowed else SENDER_NOT_ALLOWED
@@ -82,6 +82,8 @@ def refusal_of_from(lists: Collection[Allowed], head: bytes) -> Reply | None:
     Where a list is there at all, From has to be there too, and to be readable: what another program reads in it
     must not be more than what was judged here.
     """
+    if not lists:
+        return None
     wanted = [each.header_from for each in lists if each.header_from.patterns]
     if not wanted:
         return None

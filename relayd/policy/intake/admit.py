@@ -97,7 +97,7 @@ def may_relay(client_ip: str, networks: Sequence[Network]) -> bool:
 
 def is_among(client_ip: str, networks: Sequence[Network]) -> bool:
     """Tell whether a client's address is in one of the networks; a unix socket is in none."""
-    if not client_ip:
+    if not client_ip or not networks:
         return False
     address = address_of(client_ip)
     return any(address in network for network in networks)
