@@ -16,7 +16,7 @@ from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.outcome import Bounced, Deferred, Outcome
 from relayd.mail.reply import Stage
 from relayd.mail.words import Category, Fault
-from relayd.policy.delivery.route import HostPort, mx_domain_of
+from relayd.policy.delivery.route import HostPort, RouteFacts, mx_domain_of
 from relayd.ports.outward import Delivery, SessionFailed
 from relayd.ports.queue import Work
 
@@ -30,6 +30,7 @@ class Attempt:
     recipients: Sequence[QueuedRecipient]
     content: Content  # as the next hop is given it, too
     kept: Content  # as the client gave it, for a report
+    facts: RouteFacts
     rewritten: Sequence[str] = ()  # what of both is not the same, in words
     failures: tuple[HostFailure, ...] = ()  # the hosts that failed these recipients
 
@@ -41,13 +42,15 @@ class Attempt:
             if not _goes_on(delivery, index)
         ]
 
-    def rest(self, delivery: Delivery, session: Session) -> "Attempt":
-        """Return what is left after a transaction: with a new failure if that broke."""
+    def rest(self, delivery: Delivery, session: Session) -> "Attempt | None":
+        """Return what is left after a transaction, with a new failure if that broke; None: nothing."""
         left = [
             recipient
             for index, recipient in enumerate(self.recipients)
             if _goes_on(delivery, index)
         ]
+        if not left:
+            return None
         broken = next(
             (
                 facts
@@ -62,10 +65,6 @@ class Attempt:
             return replace(self, recipients=left, failures=())
         failure = _failure(ended_by, session)
         return replace(self, recipients=left, failures=(*session.failures, failure))
-
-    def done(self) -> "Attempt":
-        """Return that nothing is left."""
-        return replace(self, recipients=())
 
 
 def _goes_on(delivery: Delivery, index: int) -> bool:
@@ -129,10 +128,15 @@ def is_too_much(
     outcomes: Iterable[Outcome],
 ) -> bool:
     """Tell whether a server says that it wants less of us: by 421, or in words with a 4yz."""
-    return any(each.reply is not None and each.reply.code == 421 for each in facts) or any(
-        isinstance(outcome, Deferred | Bounced)
-        and outcome.category is Category.RATE_LIMIT
-        and seen.reply is not None
-        and seen.reply.is_transient
-        for (_, seen), outcome in zip(judged, outcomes, strict=True)
-    )
+    for each in facts:
+        if each.reply is not None and each.reply.code == 421:
+            return True
+    for (_, seen), outcome in zip(judged, outcomes, strict=True):
+        if (
+            isinstance(outcome, Deferred | Bounced)
+            and outcome.category is Category.RATE_LIMIT
+            and seen.reply is not None
+            and seen.reply.is_transient
+        ):
+            return True
+    return False

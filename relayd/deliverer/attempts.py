@@ -120,6 +120,7 @@ class Attempts:
         except Shortage as lack:
             self._lack(lack)
             return session
+        facts = route_facts_of(work.message)
         for transaction in transactions:
             if self._queue.is_closing:
                 break  # the others go back to the store with what waits
@@ -129,6 +130,7 @@ class Attempts:
                 recipients=transaction.recipients,
                 content=transaction.content,
                 kept=content,
+                facts=facts,
                 rewritten=transaction.rewritten,
             )
             if self._pausing.stamp[0] != self._pausing.seen or self._pausing.delivery:
@@ -148,7 +150,10 @@ class Attempts:
                 session = await self._sessions.open(before, attempt, wanted=wanted)
                 may_send = session is not None and await self._queue.holds()  # it took long?
                 if session is not None and may_send:
-                    attempt = await self._transact(attempt, session)
+                    left = await self._transact(attempt, session)
+                    if left is None:
+                        break
+                    attempt = left
                     continue
             except NoHost as none:
                 await self._fail(attempt, none)
@@ -177,8 +182,8 @@ class Attempts:
             left = None  # it took long, and they have another owner by now
         return replace(attempt, recipients=left or ())
 
-    async def _transact(self, attempt: Attempt, session: Session) -> Attempt:
-        """Run one transaction; return what needs another one at once."""
+    async def _transact(self, attempt: Attempt, session: Session) -> Attempt | None:
+        """Run one transaction; return what needs another one at once, if anything does."""
         pausing = self._pausing
         if (pausing.stamp[0] != pausing.seen or pausing.delivery) and not (
             attempt := await self._without_paused(attempt)
@@ -189,17 +194,18 @@ class Attempts:
             session.connection.abort()  # HC-15: a kept connection may be gone without a sign
             return attempt
         judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
-        if rest.failures and not rest.failures[-1].lacks:
+        broken = rest.failures[-1] if rest is not None and rest.failures else None
+        if broken is not None and not broken.lacks:
             session.connection.abort()
         outcomes = await self._record(attempt, session, delivery, judged)
         if outcomes is None:  # what waits has another owner by now
             self._queue.close()
-            return attempt.done()
+            return None
         if self._recorder.is_diverted(self._queue.lease.destination):
             self._queue.close()  # what waits goes another way from now on
         if await self._heed(judged, outcomes, attempt.message.id):
-            return attempt.done()
-        lost_at_door = bool(rest.failures) and rest.failures[-1].at_door
+            return None
+        lost_at_door = broken is not None and broken.at_door
         if lost_at_door or is_too_much(delivery.facts, judged, outcomes):
             self._hop.turned_away()
         elif all(facts.reply is not None for facts in delivery.facts):
@@ -214,7 +220,7 @@ class Attempts:
         judged: Sequence[tuple[QueuedRecipient, AttemptFacts]],
     ) -> Sequence[Outcome] | None:
         """Record what came of a transaction, and let the next hop learn; None: the lease was lost."""
-        message, facts = attempt.message.id, route_facts_of(attempt.work.message)
+        message, facts = attempt.message.id, attempt.facts
         replies = [(each.reply, each.stage) for each in delivery.facts]
         has_another = self._hop.has_another_source(session, facts)
         is_refused = any(reply is not None and reply.is_permanent for reply, _ in replies)

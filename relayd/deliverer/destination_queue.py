@@ -234,7 +234,10 @@ class DestinationQueue:
         session: Session | None = None
         try:
             while (work := await self._next(session)) is not None:
-                session = await self._attend(work, session)
+                try:
+                    session = await self._attempts.carry(work, session)
+                finally:
+                    self._owner.done(self, work)
         finally:
             self._open -= 1
             if session is not None:
@@ -271,12 +274,6 @@ class DestinationQueue:
         finally:
             timer.cancel()
             self._hop.resume(leave)
-
-    async def _attend(self, work: Work, session: Session | None) -> Session | None:
-        try:
-            return await self._attempts.carry(work, session)
-        finally:
-            self._owner.done(self, work)
 
 
 def _give_up(idle: "asyncio.Future[Work | None]") -> None:

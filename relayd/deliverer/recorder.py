@@ -270,7 +270,7 @@ class Recorder:
             ]
         refused = self._refused_for_us(work, facts, outcomes)
         ways: Mapping[int, Decision | None] = dict.fromkeys(refused)
-        if not site.has_another_source:
+        if refused and not site.has_another_source:
             ways = await self._other_ways(work, refused, site.key)
         final = [
             each for each in zip(facts, outcomes, strict=True) if each[0][0].number not in ways

@@ -15,7 +15,6 @@ from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.recorder import Recorder
 from relayd.errors import ContentLost, Shortage
 from relayd.mail.ids import format_id
-from relayd.policy.delivery.route import facts_of
 from relayd.ports.outward import Connection, Delivery
 from relayd.trace import tracing
 
@@ -70,12 +69,13 @@ class Sessions:
         return await self._open(before, attempt) if may_begin else None
 
     async def _open(self, before: Session | None, attempt: Attempt) -> Session | None:
-        facts = facts_of(attempt.work.message)
+        facts = attempt.facts
         if before is not None:
             if not attempt.failures and self._hop.keeps(before, facts):
                 if tracing.is_on:
                     tracing.chosen(before.connection.peer, "the connection is open already")
-                return replace(before, failures=())  # those are in the history of one message
+                # Its failures are in the history of one message.
+                return replace(before, failures=()) if before.failures else before
             await self._hop.give_back(before)
         if self._closed.is_set():
             return None

@@ -96,7 +96,7 @@ class LineWriter:
         while self._unwritten or self._lines:
             if not self._unwritten:
                 batch = min(len(self._lines), 1000)
-                self._unwritten = b"".join(self._lines.popleft() for _ in range(batch))
+                self._unwritten = b"".join([self._lines.popleft() for _ in range(batch)])
             written = os.write(self._fd, self._unwritten)
             self._unwritten = self._unwritten[written:]
 

@@ -131,7 +131,8 @@ class RelayProtocol(SMTPProtocol):
         """Wait until so many replies are there to be taken, or the session ended."""
         self._wanted = count
         while len(self._replies) < count and self.failure is None:
-            await self._wait()
+            self._waiter = self._loop.create_future()
+            await self._waiter
 
     async def send_content(self, blocks: Iterable[tuple[bytes, bool]]) -> bool:
         """Write `(block, has_dot)` one by one at the peer's speed; return True if the dot left.
@@ -316,10 +317,6 @@ class RelayProtocol(SMTPProtocol):
 
     # Waiting
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        await self._waiter
-
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
@@ -330,7 +327,8 @@ class RelayProtocol(SMTPProtocol):
         self._start(self._block_limit)
         await asyncio.sleep(0)  # lets a reply in also while the peer keeps up
         while self._paused and not self._replies and self.failure is None:
-            await self._wait()
+            self._waiter = self._loop.create_future()
+            await self._waiter
         self._blocked = False
 
     def _start(self, seconds: float) -> None:
