@@ -102,7 +102,7 @@ class Writer:
 
     def provide(self, name: str, function: Callable[[], int]) -> None:
         """Let the SQL of operations call `function`; to be said before the first of them."""
-        self._db.create_scalar_function(name, function, 0)
+        self._db.create_scalar_function(name, lambda *_: function(), 0)
 
     def checkpoint_soon(self) -> None:
         """Checkpoint the WAL after this transaction, however short it is; for its operations."""
