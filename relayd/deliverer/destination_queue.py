@@ -239,9 +239,11 @@ class DestinationQueue:
                 finally:
                     self._owner.done(self, work)
         finally:
-            self._open -= 1
-            if session is not None:
-                await self._hop.give_back(session)
+            try:
+                if session is not None:
+                    await self._hop.give_back(session)
+            finally:  # until then the server counts it
+                self._open -= 1
         self._end()
         if self._state not in TAKES_WORK:
             return

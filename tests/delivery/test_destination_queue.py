@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer import attempts
+from relayd.deliverer.nexthop.smarthost import Smarthost
 from relayd.errors import StoreUnavailable
 from relayd.mail.content import Content
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
@@ -198,6 +199,26 @@ async def test_a_connection_closed_while_it_was_idle_is_replaced() -> None:
             await post.submit(a_message("a@x.test"))
             await post.settled()
             assert server.connections == count + 1
+
+
+async def test_a_connection_that_is_leaving_counts_until_it_has_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The smarthost allows one, and is slow to answer QUIT: the next message waits for that."""
+    monkeypatch.setattr(Smarthost, "idle_timeout", 0.01)
+    gate = asyncio.Event()
+    async with (
+        ScriptedServer({"QUIT": Wait(gate, "221 bye")}) as server,
+        a_post(server.port, connections=1) as post,
+    ):
+        await post.submit(a_message("a@x.test"), leased=True)
+        await server.until(lambda: server.dialog[-1:] == ["QUIT"])
+        await post.submit(a_message("b@x.test"), leased=True)
+        for _ in range(50):
+            await asyncio.sleep(0)
+        gate.set()
+        await post.settled()
+        assert server.most_open == 1
 
 
 async def test_a_server_that_does_not_greet_is_what_the_row_waits_for() -> None:
@@ -444,6 +465,22 @@ async def test_a_queue_that_cannot_hand_back_tries_again() -> None:
         assert {row.paused_until for row in post.rows()} == {after(seconds=5)}
         post.advance(timedelta(minutes=6))
         await eventually(lambda: {row.status for row in post.rows()} == {Status.RELAYED})
+
+
+async def test_a_pause_that_is_stored_late_is_as_long_though_the_clock_was_set_back() -> None:
+    store = FaultyStore(FakeClock())
+    store.fail("release", times=1, error=StoreUnavailable("busy"))
+    async with (
+        ScriptedServer({"GREETING": "554 down"}) as server,
+        a_post(server.port, store=store) as post,
+    ):
+        await post.submit(a_message("a@x.test"))
+        await eventually(lambda: store.calls["release"] == 1)
+        post.clock.jump(-timedelta(days=1))
+        await post.quiet()
+        await eventually(lambda: store.calls["release"] == 2)
+        await eventually(lambda: post.rows()[0].paused_until)
+        assert post.rows()[0].paused_until == post.clock.now() + timedelta(seconds=5)
 
 
 class Clumsy:
