@@ -18,7 +18,7 @@ from relayd.mail.words import format_instant
 from relayd.policy.delivery.admission import Quota
 from relayd.policy.delivery.looking import POLL
 from relayd.ports.outward import Clock
-from relayd.ports.queue import QueueStore, Work
+from relayd.ports.queue import Lease, QueueStore, Work
 from relayd.trace import tracing
 
 LEASE_FOR = timedelta(seconds=60)
@@ -26,6 +26,7 @@ LEASE_FOR = timedelta(seconds=60)
 _RENEWALS = 3  # in the time of a lease: one may fail, and one be late
 _JOINS_BY = 5.0  # seconds between renewals of a worker that the others do not count yet
 _SURE = 2 / 3  # of that time a lease is ours without asking; two renewals are due by then
+_REMEMBERED = 10_000  # leases
 _WORDS = 500  # characters of why a destination is paused: some hosts with a reply each
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ class Leases:
         self._worker = worker
         self._clock = clock
         self._held_until = 0.0  # monotonic: when the leases may be over
+        self._handed_back: dict[Lease, None] = {}  # the latest; none of them ever begins again
 
     def begin(self) -> None:
         """Leases that were taken up to now are fresh."""
@@ -118,6 +120,10 @@ class Leases:
                 await asyncio.sleep(POLL)
         return not queue.is_closed
 
+    def is_handed_back(self, lease: Lease) -> bool:
+        """Tell whether a lease was given up. What comes under it late, as by another connection to the store, is free."""
+        return lease in self._handed_back
+
     async def hand_back(
         self, queue: DestinationQueue, paused_until: datetime | None, why: str
     ) -> None:
@@ -125,6 +131,11 @@ class Leases:
 
         Claims of others from the destination would renew it. At a stop the successor frees it.
         """
+        self._handed_back[queue.lease] = None
+        if len(self._handed_back) > _REMEMBERED:
+            del self._handed_back[next(iter(self._handed_back))]
+        pause = None if paused_until is None else paused_until - self._clock.now()
+        began = self._clock.monotonic()
         while True:
             try:
                 await self._store.release(queue.lease, paused_until=paused_until, why=why[:_WORDS])
@@ -142,3 +153,6 @@ class Leases:
             if self.is_stopping:
                 return
             await asyncio.sleep(POLL)
+            if pause is not None:  # the clock may have been set meanwhile
+                waited = timedelta(seconds=self._clock.monotonic() - began)
+                paused_until = self._clock.now() + pause - waited

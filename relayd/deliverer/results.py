@@ -9,11 +9,13 @@ from collections.abc import Sequence
 
 import structlog
 
+from relayd.deliverer.settlements import as_of
 from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreBroken, StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
 from relayd.mail.outcome import may_repeat
+from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
@@ -24,8 +26,11 @@ log = structlog.get_logger()
 class ResultStore:
     """The store as attempts use it, and whether attempts may begin."""
 
-    def __init__(self, store: QueueStore, *, retry_after: float = _RETRY_STORE) -> None:
+    def __init__(
+        self, store: QueueStore, clock: Clock, *, retry_after: float = _RETRY_STORE
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._retry_after = retry_after
         self._well = asyncio.Event()
         self._is_readable = True  # the store, when content was last asked for
@@ -80,9 +85,10 @@ class ResultStore:
 
         Return what was written, None when the lease was lost.
         """
+        given = settlements
         while True:
             try:
-                written = await self._store.settle(work.lease, settlements, reports)
+                written = await self._store.settle(work.lease, given, reports)
             except StoreBroken:
                 raise
             except LeaseLost as lost:
@@ -97,6 +103,8 @@ class ResultStore:
                 if isinstance(error, CommitUnknown):
                     settlements = [each for each in settlements if may_repeat(each.outcome)]
                 await asyncio.sleep(self._retry_after)
+                now = self._clock.now()
+                given = [as_of(each, now) for each in settlements]
             else:
                 if not self._well.is_set():
                     self._recover()

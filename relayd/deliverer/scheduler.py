@@ -69,6 +69,7 @@ class Scheduler:
         self._quiet = asyncio.Event()  # no queue is open
         self._stopped = asyncio.Event()  # nothing is under way any more
         self._tasks: asyncio.TaskGroup | None = None
+        self._is_closed = False
 
     def has_room(self, octets: int, destinations: Collection[str] = ()) -> bool:
         """Tell whether more may be leased: a new message of that size for those destinations."""
@@ -121,7 +122,9 @@ class Scheduler:
         return full
 
     def put(self, work: Work) -> None:
-        """Take leased work into the window."""
+        """Take leased work into the window; what came too late for its lease is free, and stays in the store."""
+        if self._is_closed or self._leases.is_handed_back(work.lease):
+            return
         destination = work.lease.destination
         queue = self._queues.get(destination)
         if queue is None or queue.lease != work.lease:
@@ -189,6 +192,10 @@ class Scheduler:
             await self._stop(within, dot_within)
         finally:
             self._stopped.set()
+
+    def close(self) -> None:
+        """Begin no task any more: what a late commit leases from now on, others have when its lease ends."""
+        self._is_closed = True
 
     async def _stop(self, within: float, dot_within: float) -> None:
         steps = ((within, False), (max(0.0, dot_within - within), True))

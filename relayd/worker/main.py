@@ -310,6 +310,7 @@ async def _serve(
         outward.reader.close()
         inward.close()
         await delivering
+        scheduler.close()
         if outward.tally is not None:
             await outward.tally.flush()
         for task in background:

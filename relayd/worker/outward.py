@@ -133,7 +133,7 @@ async def deliver(
     )
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)
-    results = ResultStore(parts.store)
+    results = ResultStore(parts.store, parts.clock)
     recorder = Recorder(
         results,
         sink=parts.events,

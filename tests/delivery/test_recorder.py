@@ -15,13 +15,13 @@ from relayd.errors import CommitUnknown, ContentLost, StoreBroken, StoreFull, St
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.outcome import NotTried
-from relayd.mail.words import BounceClass, Category
+from relayd.mail.words import BounceClass, Category, format_instant
 from relayd.ports.queue import QueueStore, Work
 from relayd.ports.view import Query, QueueView, Status
 from relayd.store.memory.queue import MemoryStore
 from relayd.store.sqlite.queue import SqliteStore
 from relayd.store.sqlite.view import SqliteView
-from tests.support.builders import a_message, a_recipient, settlements_of
+from tests.support.builders import a_deferral, a_message, a_recipient, settlements_of
 from tests.support.clock import FakeClock
 from tests.support.faulty_store import FaultyStore
 from tests.support.post import Post, a_post, eventually
@@ -232,13 +232,36 @@ async def test_what_was_put_back_after_all_is_not_put_back_again() -> None:
     store.forget_answer("settle")
     refused = NotTried(reason="the login is refused")
     put_back = [replace(each, attempt=1) for each in settlements_of(work, refused)]
-    settling = asyncio.ensure_future(ResultStore(store, retry_after=0.05).settle(work, put_back))
+    settling = asyncio.ensure_future(
+        ResultStore(store, FakeClock(), retry_after=0.05).settle(work, put_back)
+    )
     await eventually(lambda: store.calls["settle"])
     [again] = await store.claim(worker, limit=10, lease_for=LEASE_FOR)
     assert (again.lease, again.recipients[0].attempt) == (work.lease, 1)
     assert await settling == []
     [row] = store.view.find(Query(message_id=message.id), limit=10)
     assert row.leased, "it is being sent"
+
+
+async def test_a_wait_that_is_stored_late_is_as_long_though_the_clock_was_set_back() -> None:
+    """F-31: a store that was away for long gets the result that was made before."""
+    store = FaultyStore(FakeClock())
+    worker = await registered(store, "1")
+    message = a_message("a@x.test")
+    [work] = await store.enqueue(message, worker=worker, lease_for=LEASE_FOR)
+    clock, wait = store._clock, timedelta(minutes=15)
+    assert isinstance(clock, FakeClock)
+    deferred = a_deferral(clock.now() + wait)
+    store.fail("settle", times=2)
+    results = ResultStore(store, clock, retry_after=0.01)
+    settling = asyncio.ensure_future(results.settle(work, settlements_of(work, deferred)))
+    await eventually(lambda: store.calls["settle"])
+    clock.jump(-timedelta(days=1))
+    [written] = await settling or ()
+    [row] = store.view.find(Query(message_id=message.id), limit=10)
+    assert row.next_attempt_at == clock.now() + wait
+    told = written.events[-1].detail["next_attempt_at"]
+    assert told == format_instant(clock.now() + wait)
 
 
 async def test_a_broken_store_ends_the_worker() -> None:
@@ -248,7 +271,7 @@ async def test_a_broken_store_ends_the_worker() -> None:
     [work] = await store.enqueue(a_message("a@x.test"), worker=worker, lease_for=LEASE_FOR)
     store.fail("settle", error=StoreBroken("the disk"))
     with pytest.raises(StoreBroken):
-        await ResultStore(store, retry_after=0.05).settle(work, [])
+        await ResultStore(store, FakeClock(), retry_after=0.05).settle(work, [])
 
 
 async def test_all_connections_wait_for_a_sick_store() -> None:

@@ -246,6 +246,40 @@ async def test_two_workers_share_a_queue_and_nothing_goes_twice() -> None:
         assert two.sink.noted, "the second had a share"
 
 
+async def test_what_comes_late_under_a_lease_that_was_handed_back_is_sent_once() -> None:
+    """A store behind a network is asked by several connections: a release may be heard of before an earlier commit."""
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        await post.submit(a_message("proof@x.test"), leased=True)
+        await post.settled()
+        message = a_message("late@x.test")
+        late = await post.store.enqueue(message, worker=post.worker, lease_for=leases.LEASE_FOR)
+        [queue] = post.scheduler._queues.values()
+        queue.close()
+        await eventually(lambda: queue not in post.scheduler._queues.values())
+        for work in late:
+            post.scheduler.put(work)
+        await eventually(lambda: not post.scheduler._load.messages)
+        await post.settled()
+    rcpts = [one.rcpts[0] for one in server.messages]
+    assert rcpts == ["TO:<proof@x.test>", "TO:<late@x.test>"]
+
+
+async def test_what_a_late_commit_leases_to_a_worker_that_has_ended_is_for_others() -> None:
+    store = MemoryStore(FakeClock())
+    message = a_message("late@x.test")
+    async with ScriptedServer() as server:
+        async with a_post(server.port, store=store) as post:
+            pass
+        post.scheduler.close()
+        for work in await store.enqueue(message, worker=post.worker, lease_for=leases.LEASE_FOR):
+            post.scheduler.put(work)
+        assert post.row(message).leased
+        post.clock.advance(leases.LEASE_FOR)
+        async with a_post(server.port, store=store, name="2") as other:
+            await other.store.reap()
+            await server.received(1)
+
+
 async def test_stop_lets_transactions_end_and_hands_the_rest_back() -> None:
     """F-22: nothing is lost, nothing goes twice, nothing is left leased."""
     gate = asyncio.Event()

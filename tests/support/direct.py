@@ -269,7 +269,7 @@ async def _post(
 ) -> Post:
     clock, sink = _clock(store), ListSink()
     worker = await registered(store, name)
-    results = ResultStore(store, retry_after=0.05)
+    results = ResultStore(store, _clock(store), retry_after=0.05)
     recorder = Recorder(
         results,
         sink=sink,

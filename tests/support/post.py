@@ -238,7 +238,7 @@ async def a_post(
         slots=Connections(places),
         account=an_account(queue[0], clock, settings.limits),
     )
-    results = ResultStore(queue[0], retry_after=0.05)
+    results = ResultStore(queue[0], clock, retry_after=0.05)
     scheduler = Scheduler(
         Leases(queue[0], worker, clock),
         next_hop=lambda _: smarthost,
