@@ -62,6 +62,7 @@ time.tzset()
 
 _HERE = Path(__file__).parent
 _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
+_VOLUME = _HERE / "simulation"  # thousands of runs over lines that other tests cover
 
 
 _CASES, _TESTS = 9, 5
@@ -105,7 +106,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(folder in item.path.parents for folder in _CORE):
         _note_runner("core")
     else:
-        _note_runner("other" if _seen[name] <= _CASES else "")
+        is_seen = _seen[name] <= _CASES and _VOLUME not in item.path.parents
+        _note_runner("other" if is_seen else "")
     for each, value in _FOR_CHILDREN.items():
         if _seen[module] <= _TESTS:
             os.environ[each] = value
