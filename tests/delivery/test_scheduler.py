@@ -258,7 +258,7 @@ async def test_what_comes_late_under_a_lease_that_was_handed_back_is_sent_once()
         await eventually(lambda: queue not in post.scheduler._queues.values())
         for work in late:
             post.scheduler.put(work)
-        await eventually(lambda: not post.scheduler._load.messages)
+        await eventually(lambda: post.scheduler._window.is_empty)
         await post.settled()
     rcpts = [one.rcpts[0] for one in server.messages]
     assert rcpts == ["TO:<proof@x.test>", "TO:<late@x.test>"]

@@ -9,6 +9,7 @@ from typing import Any
 from relayd.mail.envelope import QueuedMessage, QueuedRecipient
 from relayd.mail.operator import Action
 from relayd.mail.outcome import FINAL_STATES, RecipientState
+from relayd.policy.delivery.admission import Load
 from relayd.ports.view import Query
 from relayd.store.memory.queue import MemoryStore
 from tests.simulation import logs
@@ -262,8 +263,8 @@ class World:
         self.clients.judge()
         for worker in self.workers:
             if worker.has_ended and worker.process.is_alive and not logs.were_abandoned():
-                load = worker.scheduler._load
-                if (load.messages, load.octets, load.probing) != (0, 0, 0):
+                load = worker.scheduler._window.load
+                if load != Load():
                     self.fail(f"the window of {worker.name} is not empty: {load}")
                 if worker.smarthost._share.held:
                     self.fail(f"{worker.name} has ended and holds connections")
