@@ -42,6 +42,7 @@ _DOT = {
     "H": Reply(554, "5.6.0", ("5.6.0 content refused",)),
     "T": Reply(451, "4.3.0", ("4.3.0 not now",)),
 }
+_HEARS_BY = 15.0  # seconds until who has lost a lease knows it
 _LATE, _SILENT = 70.0, 40.0  # seconds: longer than a lease, and less
 
 
@@ -91,11 +92,12 @@ class Hop:
         self.connections[connection] = worker
         self.world.note("hop", "opened by", worker.name)
         # Who could not renew its leases has lost its part to another worker, and cannot know.
-        fresh = self.world.loop.time() - LEASE_FOR.total_seconds()
+        now = self.world.loop.time()
+        fresh = now - LEASE_FOR.total_seconds()
         of_set = sum(
             whose.generation == worker.generation and whose.renewed_at > fresh
             for each, whose in self.connections.items()
-            if not each.is_excused
+            if not each.is_excused and whose.lost_at < now - _HEARS_BY
         )
         if of_set > self.world.schedule.connections:
             self.world.fail(f"{of_set} connections at once")
@@ -116,6 +118,7 @@ class Hop:
 
     def excuse(self, worker: "Worker") -> None:
         """It has lost a lease: what it has open ends as soon as it can."""
+        worker.lost_at = self.world.loop.time()
         for connection, whose in self.connections.items():
             connection.is_excused |= whose is worker
 

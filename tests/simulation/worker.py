@@ -89,6 +89,7 @@ class Worker:
     is_up: bool = False
     has_ended: bool = False
     renewed_at: float = 0.0  # the last time that it renewed its leases
+    lost_at: float = float("-inf")  # the last time that it had lost one by then
     sink: Sink = field(default_factory=Sink)
 
     def __post_init__(self) -> None:
