@@ -6,19 +6,22 @@ end with one more result that cannot be recorded. A result whose lease was lost 
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 
-from relayd.deliverer.settlements import as_of
 from relayd.errors import CommitUnknown, ContentLost, LeaseLost, StoreBroken, StoreError
 from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, format_id
-from relayd.mail.outcome import may_repeat
+from relayd.mail.outcome import Deferred, may_repeat
+from relayd.mail.words import format_instant
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease, QueueStore, Settlement, Work
 
 _RETRY_STORE = 1.0  # seconds between tries to use the store
+_SET = timedelta(minutes=1)  # by so much clocks are set; less is put right by itself
 
 log = structlog.get_logger()
 
@@ -115,3 +118,20 @@ class ResultStore:
         if not self._well.is_set():
             log.info("deliveries_resumed")
         self._well.set()
+
+
+def as_of(settlement: Settlement, now: datetime) -> Settlement:
+    """Return it with the wait that it was made with, if the clock was set back since (F-31).
+
+    It is so when what is on its way to the store for long was made in the future.
+    """
+    outcome, events = settlement.outcome, settlement.events
+    if not isinstance(outcome, Deferred) or not events or (ahead := events[-1].at - now) < _SET:
+        return settlement
+    retry_at = outcome.retry_at - ahead
+    detail = {**events[-1].detail, "next_attempt_at": format_instant(retry_at)}
+    return replace(
+        settlement,
+        outcome=replace(outcome, retry_at=retry_at),
+        events=(*events[:-1], replace(events[-1], detail=detail)),
+    )

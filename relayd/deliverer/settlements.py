@@ -9,30 +9,11 @@ from relayd.mail.attempt import AttemptFacts, Breakdown, Peer
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
 from relayd.mail.ids import MessageId, format_id
-from relayd.mail.outcome import Bounced, Deferred, Held, NotTried, Outcome, Rerouted
+from relayd.mail.outcome import Bounced, Held, NotTried, Outcome, Rerouted
 from relayd.mail.reply import Stage
-from relayd.mail.words import Category, EventKind, Fault, format_instant
+from relayd.mail.words import Category, EventKind, Fault
 from relayd.policy.delivery.route import HOLD, Decision
 from relayd.ports.queue import Settlement, Work
-
-_SET = timedelta(minutes=1)  # by so much clocks are set; less is put right by itself
-
-
-def as_of(settlement: Settlement, now: datetime) -> Settlement:
-    """Return it with the wait that it was made with, if the clock was set back since (F-31).
-
-    It is so when what is on its way to the store for long was made in the future.
-    """
-    outcome, events = settlement.outcome, settlement.events
-    if not isinstance(outcome, Deferred) or not events or (ahead := events[-1].at - now) < _SET:
-        return settlement
-    retry_at = outcome.retry_at - ahead
-    detail = {**events[-1].detail, "next_attempt_at": format_instant(retry_at)}
-    return replace(
-        settlement,
-        outcome=replace(outcome, retry_at=retry_at),
-        events=(*events[:-1], replace(events[-1], detail=detail)),
-    )
 
 
 def settlement_of(
