@@ -115,7 +115,10 @@ class Oracle:
                     self._fail(known, "was given out twice")
                 if known.state is not RecipientState.QUEUED:
                     self._fail(known, f"was given out while it was {known.state}")
-                if self._is_stopped(known):
+                is_freed = before is not None and before.lease != work.lease
+                if (
+                    self._is_stopped(known) and not is_freed
+                ):  # its worker looks again before it sends
                     self._fail(known, "was given out though a rule stops it")
                 known.attempts += 1
                 known.grants.append(Grant(worker, work.lease, each))

@@ -45,6 +45,7 @@ class WorkerStore(MemoryStore):
         # Of each line: until when what was asked is on its way, and what is answered.
         self._asked, self._answered = [0.0] * 4, [0.0] * 4
         self._waiting = [0] * 4  # what is on its way there
+        self.sent = 0  # of that, what is carried out though its worker dies
 
     @property
     def permits(self) -> MemoryPermits:
@@ -77,6 +78,7 @@ class WorkerStore(MemoryStore):
 
         def carry_out() -> None:
             self._waiting[line] -= 1
+            self.sent -= is_sent
             if world.dies_at(f"{verb} before", self._worker) or not (process.is_alive or is_sent):
                 return
             fault = world.fault(verb, self._worker)
@@ -89,6 +91,7 @@ class WorkerStore(MemoryStore):
             now = world.loop.time()
             at = self._asked[line] = max(now + world.delay(), self._asked[line])
             self._waiting[line] += 1
+            self.sent += is_sent
             if at > now or self._waiting[line] > 1 or is_sent:
                 world.loop.call_in_at(world.outside if is_sent else process, at, carry_out)
             else:

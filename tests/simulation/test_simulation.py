@@ -7,7 +7,9 @@ from tests.simulation.planted import PLANTED, planted
 from tests.simulation.runs import run, runs, shrunk
 from tests.simulation.schedule import schedule_of
 
-PARTS, EACH = 4, 500
+pytestmark = pytest.mark.timeout(300)  # on a machine with other work
+
+PARTS, EACH = 8, 250
 MOST_FOR_A_FAULT = 600
 
 

@@ -233,7 +233,8 @@ class World:
                 self.loop.call_in(worker.process, worker.scheduler.wake)
             if is_calm:
                 self._let_go(worker, is_held=any(each.state is _HELD for each in recipients))
-        if is_calm and is_final and self.clients.are_done:
+        is_sent = any(each.store.sent for each in self.workers)  # what may become mail yet
+        if is_calm and is_final and self.clients.are_done and not is_sent:
             self._end()
         if self.loop.time() > self._faults_end + _UNTIL_ALL_IS_OVER:
             self.fail("workers do not end" if is_final else "mail is not at its end")
