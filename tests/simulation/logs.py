@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import structlog
 
-from relayd.deliverer import scheduler
+from relayd.policy.delivery import looking
 
 _POLL = 30.0  # seconds; the world wakes workers when something is due
 _bugs: list[str] = []
@@ -50,12 +50,12 @@ def bug() -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Let runs neither log nor poll."""
-    log, names = structlog.get_config(), vars(scheduler)
-    rest = names["rest"]
+    log, names = structlog.get_config(), vars(looking)
+    poll = names["POLL"]
     structlog.configure(wrapper_class=_Log)  # type: ignore[arg-type]  # as much as is used
-    names["rest"] = lambda **_: _POLL
+    names["POLL"] = _POLL
     try:
         yield
     finally:
         structlog.configure(**log)
-        names["rest"] = rest
+        names["POLL"] = poll
