@@ -116,6 +116,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
             "move",
         ),
         *("serve", "console", "demo", "check", "console sessions end", "oauth2 login"),
+        *("init", "import", "support-bundle"),
         *("dkim keygen", "dkim rotate"),
         *(f"console user {each}" for each in ("add", "set", "password", "remove")),
         *(f"console key {each}" for each in ("add", "set", "remove")),
@@ -124,7 +125,7 @@ NO_LISTS: Mapping[str, Sequence[str]] = {  # by the reason
             for each in ("add", "set", "remove", "rotate", "test", "replay")
         ),
     ),
-    "text": ("queue cat", "sendmail", "help", "man", "completion", "version"),
+    "text": ("queue cat", "sendmail", "explain", "help", "man", "completion", "version"),
 }
 OPTIONS = {"--json", "--csv", "--fail-empty", "--columns", "--utc"}
 WITHOUT: Mapping[tuple[str, str], str] = {
