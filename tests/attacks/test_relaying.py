@@ -193,6 +193,7 @@ def test_xclient_gives_the_rights_of_who_is_named(
         f"\0{GUESSED}\0{PASSWORD}\n",
         f"\0{GUESSED} \0{PASSWORD}",
     ],
+    ids=range(9),  # the name of a test is in the environment of what it starts: without a password
 )
 def test_no_other_words_log_in(besieged: Besieged, offered: str) -> None:
     with besieged.at(besieged.public, "127.0.8.1") as client:
