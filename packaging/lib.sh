@@ -40,9 +40,9 @@ environment() {
 }
 
 # fresh_root SUITE FOLDER: a new minimal system, with Python and the certificates of Debian. It is made once and kept as an
-# archive in RELAYD_ROOTS (default: ~/.cache/relayd-roots). Ends with 77 and a reason where it cannot be made.
+# archive in FRESH_ROOTS (default: ~/.cache/relayd-roots). Ends with 77 and a reason where it cannot be made.
 fresh_root() {
-  local suite=$1 cache=${RELAYD_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/relayd-roots} mirror keyring components=main
+  local suite=$1 cache=${FRESH_ROOTS:-${XDG_CACHE_HOME:-$HOME/.cache}/relayd-roots} mirror keyring components=main
   case $suite in
     bookworm | trixie | forky | sid) mirror=http://deb.debian.org/debian keyring=/usr/share/keyrings/debian-archive-keyring.gpg ;;
     noble) mirror=http://archive.ubuntu.com/ubuntu keyring=/usr/share/keyrings/ubuntu-archive-keyring.gpg components=main,universe ;;

@@ -50,3 +50,10 @@ def test_logrotate_reads_its_file() -> None:
     command = ["logrotate", "--debug", str(DEBIAN / "relayd.logrotate")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert "error:" not in done.stderr
+
+
+def test_no_script_has_a_variable_that_looks_like_a_setting() -> None:
+    """relayd refuses to start where one is mistyped, and variables are inherited."""
+    for script in SCRIPTS:
+        found = re.findall(r"\bRELAYD_[A-Z_]+", script.read_text())
+        assert not found, script.name
