@@ -194,7 +194,7 @@ class Oracle:
             case "act":
                 grant.ended_by = "operator"
             case "register":
-                if grant.worker.process.is_alive:
+                if grant.worker.process.is_alive and not grant.worker.has_ended:
                     self._fail(known, "was taken from a worker that is alive")
                 grant.ended_by = "kill"
             case _:

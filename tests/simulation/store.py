@@ -15,7 +15,7 @@ from relayd.mail.content import Content
 from relayd.mail.envelope import NewMessage
 from relayd.mail.ids import MessageId, Registration, WorkerIdentity, WorkerNumber
 from relayd.mail.operator import Action
-from relayd.mail.outcome import NotTried
+from relayd.mail.outcome import NotTried, may_repeat
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.ports.queue import Acted, Batch, Lease, ReportGivenUp, Settlement, Work
 from relayd.ports.view import Query
@@ -196,7 +196,8 @@ class WorkerStore(MemoryStore):
             return [*known, *written]
 
         def remember(written: Sequence[Settlement]) -> None:
-            self._told.update({_who(each): each for each in written})
+            # The next attempt of what was not tried has the same number: that is no repetition.
+            self._told.update({_who(each): each for each in written if may_repeat(each.outcome)})
 
         return self.submit("settle", work, unheard=remember)
 
