@@ -6,7 +6,7 @@ asked for, and that the replaced one is kept. Secrets are written first: setting
 
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -82,34 +82,64 @@ def _is_empty(value: object) -> bool:
 
 
 def write_fresh(draft: Draft, path: str, *, group: int | None) -> tuple[Path, ...]:
-    """Write all files, for us and `group`, or for us alone. Files that are there are renamed. Raises ConfigError."""
+    """Write all files, for us and `group`, or for us alone. Files that are there are renamed. Raises ConfigError.
+
+    All of them or none: what was written is taken back when the next one cannot be.
+    """
     real = Path(os.path.realpath(path))
     text = toml_of(draft.values, draft.about)
-    files = {real.with_name(name): f"{secret}\n" for name, secret in draft.secrets.items()}
+    folder = Path(path).absolute().parent  # where secrets are looked for, wherever a link leads
+    files = {folder / name: f"{secret}\n" for name, secret in draft.secrets.items()}
     files[real] = text
     with told(path):
         if real.parent.parent.is_dir():
             make_folder(real.parent, _FOLDER_MODE)
         with alone_in(real.parent):
-            for file, content in files.items():
-                _keep(file)
-                put(file, content, partial(_dress, group=group))
+            _write_all(files, partial(_dress, group=group))
     return tuple(files)
 
 
-def _keep(file: Path) -> None:
-    """Give a file that is there a second name, the first that is free: it has both until it is replaced."""
+def _write_all(files: Mapping[Path, str], dress: Callable[[int, Path], None]) -> None:
+    """Write every file, or leave all as they were. Raises OSError."""
+    begun: list[tuple[Path, Path | None]] = []
+    try:
+        for file, content in files.items():
+            begun.append((file, _keep(file)))
+            put(file, content, dress)
+    except BaseException:  # also who presses Ctrl-C
+        for file, kept in reversed(begun):
+            with suppress(OSError):
+                _take_back(file, kept)
+        raise
+
+
+def _take_back(file: Path, kept: Path | None) -> None:
+    if kept is None:
+        file.unlink(missing_ok=True)
+    else:
+        kept.replace(file)  # does nothing while both are names of the old one
+        kept.unlink(missing_ok=True)
+
+
+def _keep(file: Path) -> Path | None:
+    """Give a file that is there a second name, the first that is free: it has both until it is replaced.
+
+    Return that name; None: there is no file.
+    """
     if not os.path.lexists(file):
-        return
+        return None
     names = [f"{file.name}.old", *(f"{file.name}.old.{number}" for number in range(1, _MOST_KEPT))]
     free = next((name for name in names if not os.path.lexists(file.with_name(name))), None)
     if free is None:
         raise FileExistsError(17, "there are too many old ones: remove some", str(file))
     os.link(file, file.with_name(free), follow_symlinks=False)
+    return file.with_name(free)
 
 
 def _dress(descriptor: int, _fresh: Path, *, group: int | None) -> None:
-    os.fchmod(descriptor, _OWN_MODE if group is None else _MODE)
-    if group is not None:
+    if (
+        group is not None
+    ):  # first: a group that we have by chance is not to read it, not even for a moment
         with suppress(PermissionError):
             os.fchown(descriptor, -1, group)
+    os.fchmod(descriptor, _OWN_MODE if group is None else _MODE)

@@ -8,12 +8,13 @@ import shlex
 import socket
 from pathlib import Path
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Listener, Server, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Listener, Server, alike, secured
 from relayd.elsewhere.lines import (
     first_line,
     host_port,
     is_domain,
     is_mailbox,
+    main_text,
     networks_in,
     read_aliases,
     text_of,
@@ -39,7 +40,7 @@ def read_exim(path: Path) -> Found:
     file = path / "update-exim4.conf.conf" if path.is_dir() else path
     folder, etc = file.parent, file.parent.parent
     found = Found()
-    values = _assignments(text_of(file, found), found)
+    values = _assignments(main_text(file, found), found)
     macros = {
         name: value
         for each in _LOCAL
@@ -56,10 +57,12 @@ def read_exim(path: Path) -> Found:
     kind = values.get("dc_eximconfig_configtype", "")
     if kind in _BY_SMARTHOST:
         found.server = _server(values.get("dc_smarthost", ""), folder, macros, found)
-    elif kind != _DIRECT:
-        found.note(
+    elif kind == _DIRECT:
+        found.is_direct = True
+    else:
+        found.refuse(
             "dc_eximconfig_configtype",
-            f"{kind or 'nothing'}: no mail left this machine; now it goes to the recipients' own servers",
+            f"{kind[:40] or 'nothing'}: no mail left this machine, and relayd is there to send it: see `relayd init`",
         )
     _read_addresses(values, etc, mailname, found)
     _read_clients(values, found)
@@ -69,7 +72,13 @@ def read_exim(path: Path) -> Found:
         if colon and at is not None and is_domain(domain.strip()):
             found.routes[domain.strip()] = Server(hosts=(at,), tls=TlsMode.OPPORTUNISTIC)
         elif colon:
-            found.note(f"hubbed_hosts: {domain.strip()[:60]}", "expected one host: see [routes]")
+            held = is_domain(domain.strip())
+            if held:
+                found.routes[domain.strip()] = "hold"
+            found.note(
+                f"hubbed_hosts: {domain.strip()[:60]}",
+                f"expected one host{': its mail is held' if held else ''}; see [routes]",
+            )
     _note_others(values, macros, found)
     return found
 
@@ -109,9 +118,7 @@ def _server(written: str, folder: Path, macros: dict[str, str], found: Found) ->
     if not hosts:
         found.note("dc_smarthost", "it names no host: write it into smarthost.hosts")
         return None
-    username, password = _login(
-        text_of(folder / "passwd.client", found, is_needed=False), hosts, found
-    )
+    logins = _Logins(text_of(folder / "passwd.client", found, is_needed=False))
     tls = TlsMode.OPPORTUNISTIC
     if macros.get("REMOTE_SMTP_SMARTHOST_HOSTS_REQUIRE_TLS"):
         tls = TlsMode.REQUIRED
@@ -122,32 +129,46 @@ def _server(written: str, folder: Path, macros: dict[str, str], found: Found) ->
     }:
         tls = TlsMode.IMPLICIT
     helo = macros.get("REMOTE_SMTP_HELO_DATA", "")
-    server = Server(
-        hosts=tuple(hosts),
-        tls=tls,
-        username=username,
-        password=password,
-        ehlo=helo if is_domain(helo) else "",
-    )
-    return secured(server, "dc_smarthost", found)
-
-
-def _login(text: str, hosts: list[HostPort], found: Found) -> tuple[str, str]:
-    """Look the smarthost up in `HOST:USER:PASSWORD` lines; `*` and `*.domain` are patterns, `^` begins a regular expression."""
-    for line in text.splitlines():
-        pattern, _, login = line.strip().partition(":")
-        if not login or pattern.startswith("#"):
-            continue
-        if any(_fits(pattern.strip().lower(), each.host) for each in hosts):
-            username, _, password = login.strip().partition(":")
-            if username and password:
-                return username, password
-    if any(line.strip() and not line.lstrip().startswith("#") for line in text.splitlines()):
+    servers = [
+        Server(
+            hosts=(each,),
+            tls=tls,
+            username=username,
+            password=password,
+            ehlo=helo if is_domain(helo) else "",
+        )
+        for each in hosts
+        for username, password in [logins.of(each.host)]
+    ]
+    if logins and not any(each.username for each in servers):
         found.note(
             "passwd.client",
             "no line has the name in dc_smarthost (Exim looks the name up that its address has): `relayd config set smarthost.username=… smarthost.password_file=…`",
         )
-    return "", ""
+    return secured(alike(servers, "dc_smarthost", found), "dc_smarthost", found)
+
+
+class _Logins:
+    """The `HOST:USER:PASSWORD` lines; `*` and `*.domain` are patterns, `^` begins a regular expression."""
+
+    def __init__(self, text: str) -> None:
+        lines = (line.strip().partition(":") for line in text.splitlines())
+        self._lines = [
+            (pattern.strip().lower(), login.strip())
+            for pattern, _, login in lines
+            if login and not pattern.startswith("#")
+        ]
+
+    def __bool__(self) -> bool:
+        return bool(self._lines)
+
+    def of(self, host: str) -> tuple[str, str]:
+        """Return user and password of the first line that fits; empty: none does."""
+        for pattern, login in self._lines:
+            username, _, password = login.partition(":")
+            if username and password and _fits(pattern, host):
+                return username, password
+        return "", ""
 
 
 def _fits(pattern: str, host: str) -> bool:

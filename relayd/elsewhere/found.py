@@ -3,6 +3,7 @@
 Owns the rule for logins: a password goes to a server that proves its name, or to this machine.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 
@@ -59,7 +60,8 @@ class Found:
     """All of it. Patterns are those of relayd: `a@b.example`, `b.example`, `*.b.example`, `*`."""
 
     fqdn: str = ""  # empty: they do not say
-    server: Server | None = None  # None: the recipients' own servers
+    server: Server | None = None  # None: none was found
+    is_direct: bool = False  # they say that mail goes to the recipients' own servers
     senders: dict[str, Rule] = field(default_factory=dict)
     routes: dict[str, "Server | str"] = field(default_factory=dict)  # or a word: direct, smarthost
     local_users: dict[str, Rule] = field(default_factory=dict)  # names without a domain
@@ -72,6 +74,7 @@ class Found:
     hide_client: bool = False
     tables: dict[str, dict[str, object]] = field(default_factory=dict)  # other keys
     notes: list[Note] = field(default_factory=list)
+    refused: list[Note] = field(default_factory=list)  # without it mail would go elsewhere
 
     def rule(self, pattern: str) -> Rule:
         return self.senders.setdefault(pattern, Rule())
@@ -86,6 +89,30 @@ class Found:
         note = Note(place=place, told=told)
         if note not in self.notes:
             self.notes.append(note)
+
+    def refuse(self, place: str, told: str) -> None:
+        """Say what nothing can be made of: settings without it would send mail another way."""
+        self.refused.append(Note(place=place, told=told))
+
+    def flaws(self) -> list[Note]:
+        """Return why no settings are to be made; empty: they can be. Direct mode is never a guess."""
+        if self.server is None and not self.is_direct and not self.refused:
+            told = "they name no server for mail that relayd can use, and relayd does not guess where it goes"
+            return [Note(place="where mail goes", told=told)]
+        return self.refused
+
+
+def alike(servers: Sequence[Server], place: str, found: Found) -> Server:
+    """Return one server with the hosts that have the login and the TLS of the first: a password is for those it was written for."""
+    first = servers[0]
+    same = [each for each in servers if replace(each, hosts=first.hosts) == first]
+    for each in servers:
+        if each not in same:
+            found.note(
+                place,
+                f"hosts of a smarthost share login and TLS, and {each.hosts[0]} has others: it is left out; see [smarthosts.NAME]",
+            )
+    return replace(first, hosts=tuple(host for each in same for host in each.hosts))
 
 
 def is_here(host: str) -> bool:

@@ -3,15 +3,18 @@
 Every reader notes what it cannot use, and goes on.
 """
 
+import os
 import re
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 
 from relayd.elsewhere.found import Found
 from relayd.policy.delivery.route import HostPort
 
+_Network = IPv4Network | IPv6Network
 _LARGEST = 4 << 20  # octets of a file
+_REPLACED = "\ufffd"
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}  # RFC 6335
 _ADDRESS = re.compile(r"[^\s@<>,;:\"]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
@@ -19,17 +22,46 @@ _TARGET = re.compile(r'"(?:[^"\\]|\\.)*"|[^,]+')
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:[.+-]+[A-Za-z0-9_]+)*")
 
 
+def main_text(path: Path, found: Found) -> str:
+    """Return the text of the file that says where mail goes. Raises OSError: nothing stands for it."""
+    octets = _octets(path)
+    if len(octets) > _LARGEST:
+        found.refuse(str(path), f"it has more than {_LARGEST >> 20} MiB")
+    if b"\0" in octets:
+        found.refuse(str(path), "it is no text")
+    text = octets[:_LARGEST].decode(errors="replace")
+    if _REPLACED in text:
+        found.note(str(path), "it is not UTF-8: where it has other characters, correct ours")
+    return text
+
+
 def text_of(path: Path, found: Found, *, is_needed: bool = True) -> str:
-    """Return the text of a file; empty, with a note, if it cannot be read. A missing one may be no news."""
+    """Return the text of a file; empty, with a note, if there is none. A missing one may be no news.
+
+    Raises PermissionError: half of the settings are others.
+    """
     try:
-        with path.open("rb") as file:
-            return file.read(_LARGEST).decode(errors="replace")
+        return main_text(path, found)
+    except PermissionError:
+        raise
     except FileNotFoundError:
         if is_needed:
             found.note(str(path), "there is no such file; what it says is missing here")
     except OSError as error:
-        found.note(str(path), f"it cannot be read ({error.strerror}): run this as root")
+        found.note(str(path), f"it cannot be read ({error.strerror}); what it says is missing here")
     return ""
+
+
+def _octets(path: Path) -> bytes:
+    """Return what a file has, one octet more than we read at most. A pipe that nobody writes to is empty."""
+
+    def at_once(name: str, flags: int) -> int:
+        descriptor = os.open(name, flags | os.O_NONBLOCK)
+        os.set_blocking(descriptor, True)  # for opening alone; who writes may take a while
+        return descriptor
+
+    with open(path, "rb", opener=at_once) as file:
+        return file.read(_LARGEST + 1)
 
 
 def first_line(path: Path, found: Found) -> str:
@@ -89,25 +121,40 @@ def is_domain(text: str) -> bool:
 
 def networks_in(words: list[str], place: str, found: Found) -> list[str]:
     """Return networks other than this machine; everybody is not let in."""
-    kept: list[str] = []
+    kept: list[_Network] = []
+    barred: list[_Network] = []
     for word in words:
-        plain = word.replace("[", "").replace("]", "")
+        is_barred, plain = word.startswith("!"), re.sub(r"[!\[\]]", "", word)
         try:
             network = ip_network(plain, strict=False)
         except ValueError:
+            if is_barred:
+                found.note(place, f"{word[:60]} cannot be read: so nobody outside may send")
+                return []
             found.note(
                 place, f"{word[:60]} is no network in numbers: write it to listen.networks as one"
             )
             continue
-        if network.is_loopback:
-            continue
-        if network.prefixlen == 0:
+        if is_barred:
+            barred.append(network)
+        elif network.prefixlen == 0:
             found.note(
                 place, f"{network} would let everybody send: name your networks in listen.networks"
             )
-        elif str(network) not in kept:
-            kept.append(str(network))
-    return kept
+        elif not network.is_loopback and network not in kept:
+            kept.append(network)
+    for each in barred:
+        kept = [part for network in kept for part in _without(network, each)]
+    return [str(each) for each in kept]
+
+
+def _without(network: _Network, barred: _Network) -> list[_Network]:
+    """Return what remains of a network."""
+    if network.version != barred.version or not network.overlaps(barred):
+        return [network]
+    if barred.prefixlen <= network.prefixlen:
+        return []
+    return sorted(network.address_exclude(barred))  # type: ignore[arg-type]  # of one version
 
 
 def read_aliases(text: str, place: str, found: Found) -> None:

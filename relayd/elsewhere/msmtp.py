@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from relayd.elsewhere.found import SUBMISSIONS, Found, Server, secured
-from relayd.elsewhere.lines import add_alias, first_line, host_port, is_domain, is_mailbox, text_of
+from relayd.elsewhere.lines import (
+    add_alias,
+    first_line,
+    host_port,
+    is_domain,
+    is_mailbox,
+    main_text,
+    text_of,
+)
 from relayd.policy.tls.ladder import TlsMode
 
 PLACE = "/etc/msmtprc"
@@ -73,6 +81,8 @@ _ADVICE = {
     "undisclosed_recipients": "the application writes To; relayd takes out Bcc",
 }
 _LOGINS = {"plain": "plain", "login": "login", "xoauth2": "xoauth2", "oauthbearer": "oauthbearer"}
+_COMMAND = re.compile("[a-z]+(?:_[a-z]+)*")
+_WILD = frozenset("*?[")  # a `from` may be a pattern
 _CAT = re.compile(r"(?:/bin/|/usr/bin/)?cat\s+(\S+)")
 
 
@@ -85,7 +95,7 @@ class Account:
 def read_msmtp(path: Path) -> Found:
     """Return what a msmtprc says."""
     found = Found()
-    accounts = [*_accounts(text_of(path, found), found)]
+    accounts = [*_accounts(main_text(path, found), found)]
     if not accounts:
         return found
     by_name = {each.name: each for each in accounts}
@@ -133,7 +143,8 @@ def _accounts(text: str, found: Found) -> Iterator[Account]:
                 told = _ADVICE.get(
                     command, "relayd has no such setting; docs/config.md has those that there are"
                 )
-                found.note(f"msmtprc, line {number}: {command[:40]}", told)
+                shown = f": {command[:40]}" if _COMMAND.fullmatch(command) else ""
+                found.note(f"msmtprc, line {number}{shown}", told)
     if not known and defaults.get("host"):
         known["default"] = defaults
     yield from (Account(name, each) for name, each in known.items())
@@ -209,12 +220,12 @@ def _read_default_sender(default: Account, path: Path, found: Found) -> None:
     """The `from` of the default account stands for senders that a program does not name, or for all of them."""
     sender = default.values.get("from", "")
     if default.values.get("allow_from_override", "on") not in _ON:
-        if is_mailbox(sender):
+        if is_mailbox(sender) and not _WILD & {*sender}:
             found.rewriting |= {"envelope_from": sender, "header_from": sender}
         return
     mailname = first_line(path.with_name("mailname"), found)
     sender = sender.replace("%M", mailname)
-    if "%" in sender or not sender:
+    if "%" in sender or not sender or _WILD & {*sender}:
         found.note(
             "msmtprc: from", "relayd sends as what the program says, or USER@fqdn: see [senders]"
         )
@@ -233,13 +244,15 @@ def _read_account(account: Account, default: Account, found: Found) -> None:
                 "no sender of its own chooses it: see [smarthosts.NAME] and [senders]",
             )
         return
-    if not is_mailbox(pattern) and not is_domain(pattern):
+    if not (is_mailbox(pattern) or is_domain(pattern)) or _WILD & {*pattern}:
         found.note(
             f"msmtprc: account {account.name}",
             "no sender of its own chooses it: see [smarthosts.NAME] and [senders]",
         )
         return
     server = _server(account, found)
+    if server is None:
+        found.refuse(f"msmtprc: account {account.name}", "it has no host that relayd can use")
     rule = found.rule(pattern)
     rule.server, rule.by_default = server, server == found.server
 

@@ -8,7 +8,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from relayd.elsewhere.found import Found, Server, secured
-from relayd.elsewhere.lines import add_alias, first_line, host_port, is_domain, is_mailbox, text_of
+from relayd.elsewhere.lines import (
+    add_alias,
+    first_line,
+    host_port,
+    is_domain,
+    is_mailbox,
+    main_text,
+)
 from relayd.policy.tls.ladder import TlsMode
 
 PLACE = "/etc/nullmailer"
@@ -40,7 +47,7 @@ def read_nullmailer(path: Path) -> Found:
     mailname = first_line(folder.with_name("mailname"), found)
     me = first_line(folder / "me", found) or mailname
     found.fqdn = me if is_domain(me) else ""
-    _read_remotes(text_of(folder / "remotes", found), found)
+    _read_remotes(main_text(folder / "remotes", found), found)
     helo = first_line(folder / "helohost", found)
     if found.server is not None and is_domain(helo) and helo != found.fqdn:
         found.server = replace(found.server, ehlo=helo)
@@ -93,8 +100,9 @@ def _remote(line: str, place: str, found: Found) -> Server | None:
         return None
     options = dict(_option(word) for word in words)
     for name in options:
-        if name not in _NOTHING_TO_DO:
-            found.note(f"{place}: {name[:20]}", _ADVICE.get(name, "relayd has no such option"))
+        if name not in _NOTHING_TO_DO:  # a word may be a password that has lost its option
+            shown = f": {name}" if name in _ADVICE else ""
+            found.note(f"{place}{shown}", _ADVICE.get(name, "relayd does not know an option of it"))
     wraps = "tls" in options or "ssl" in options
     port = options.get("port", "465" if wraps else "25")
     at = host_port(f"[{host}]:{port}", 25)

@@ -5,7 +5,7 @@ Source: postconf(5), master(5).
 
 import re
 from collections.abc import Mapping
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from relayd.elsewhere.found import Found, Listener
@@ -76,10 +76,31 @@ _CARRIED = {
     ),
     *(
         "transport_maps",
+        "default_transport",
         "virtual_alias_maps",
         "virtual_alias_domains",
         "smtp_sasl_mechanism_filter",
     ),
+}
+_RESTRICTIONS = tuple(
+    f"smtpd_{each}_restrictions" for each in ("client", "helo", "sender", "relay", "recipient")
+)
+_REFUSING = frozenset({"reject", "defer", "reject_unauth_destination", "defer_unauth_destination"})
+_USUAL = _REFUSING | {
+    *(
+        "permit",
+        "permit_mynetworks",
+        "permit_sasl_authenticated",
+        "permit_auth_destination",
+        "permit_inet_interfaces",
+    ),
+    *(
+        "reject_non_fqdn_sender",
+        "reject_non_fqdn_recipient",
+        "reject_unknown_sender_domain",
+        "reject_unknown_recipient_domain",
+    ),
+    *("reject_unauth_pipelining", "reject_invalid_helo_hostname", "reject_non_fqdn_helo_hostname"),
 }
 _NOTHING_TO_DO = re.compile(
     "compatibility_level|biff|.*_directory|.*_path|.*_program|append_dot_mydomain|.*_session_cache.*|debug.*|setgid_group|mail_owner|default_privs"
@@ -87,7 +108,7 @@ _NOTHING_TO_DO = re.compile(
     "|smtp_sasl_security_options|smtp_sasl_tls_security_options|smtp_tls_CA(file|path)|unknown_local_recipient_reject_code|.*_timeout|minimal_backoff_time"
     "|maximal_backoff_time|queue_run_delay|smtpd_helo_required|strict_rfc821_envelopes|tls_.*|smtp_tls_(mandatory_)?(protocols|ciphers|exclude_ciphers)"
     "|smtpd_tls_(mandatory_)?(protocols|ciphers|exclude_ciphers)|smtp_dns_support_level|smtp_host_lookup|maillog_file|meta_directory|shlib_directory"
-    "|smtpd_relay_restrictions|smtpd_recipient_restrictions|smtputf8_enable|local_transport|smtp_sasl_type|smtp_address_preference"
+    "|smtputf8_enable|local_transport|smtp_sasl_type|smtp_address_preference"
 )
 _ADVICE = {
     "recipient_delimiter": "relayd delivers to no mailboxes",
@@ -108,7 +129,6 @@ _ADVICE = {
     "smtpd_use_tls": "TLS for clients: tls on [[listen]]",
     "recipient_canonical_maps": "relayd rewrites no recipients but names of this machine: see [aliases]",
     "smtp_destination_rate_delay": "see smarthost.messages_per_second",
-    "default_transport": "see use_remote_smtp and smarthost.hosts",
     "sender_dependent_default_transport_maps": "see smarthost in [senders]",
     "relayhost_maps": "see [senders]",
     "smtp_bind_address6": "see smarthost.source_address",
@@ -127,12 +147,13 @@ def read_postfix(path: Path) -> Found:
     origin = first_line(Path(origin), found) if origin.startswith("/") else origin
     found.local_domain = origin if is_domain(origin) else ""
     tables = Tables(found, values)
-    Ways(values, tables, found).read()
+    master = main.with_name("master.cf")
+    Ways(values, tables, found, _smtp_services(master, found)).read()
     read_addresses(values, tables, found)
     _read_listeners(values, found)
     _read_limits(values, found)
     _note_others(values, found)
-    _note_master(main.with_name("master.cf"), found)
+    _note_master(master, found)
     return found
 
 
@@ -141,12 +162,20 @@ def _read_listeners(values: Mapping[str, str], found: Found) -> None:
     named = words(values.get("mynetworks", ""))
     files = [each for each in named if each.startswith("/")]
     for each in files:
-        named += text_of(Path(each), found).split()
+        lines = (line.partition("#")[0] for line in logical_lines(text_of(Path(each), found)))
+        named += chain.from_iterable(map(words, lines))
     networks = networks_in(
-        [each for each in named if each not in files and ":/" not in each],
+        [each for each in named if each not in files and (":/" not in each or each[0] == "!")],
         "main.cf: mynetworks",
         found,
     )
+    if _are_refused(values, found):
+        networks = []
+    if not named and values.get("mynetworks_style", "host") != "host":
+        found.note(
+            "main.cf: mynetworks_style",
+            "nobody outside may send: name your networks in listen.networks",
+        )
     interfaces = words(values.get("inet_interfaces", "all"))
     found.note(
         "the port",
@@ -169,6 +198,26 @@ def _read_listeners(values: Mapping[str, str], found: Found) -> None:
         )
 
 
+def _are_refused(values: Mapping[str, str], found: Found) -> bool:
+    """Tell whether clients are refused all the same for their networks; note what else is asked of them."""
+    refused = False
+    for name in _RESTRICTIONS:
+        asked = words(values.get(name, ""))
+        refuses = name == "smtpd_relay_restrictions" or not _REFUSING.isdisjoint(asked)
+        if asked and "permit_mynetworks" not in asked and refuses:
+            refused = True
+            found.note(
+                f"main.cf: {name}",
+                "it does not let mynetworks send, so nobody outside may: see listen.networks, and auth on [[listen]]",
+            )
+        elif set(asked) - _USUAL:
+            found.note(
+                f"main.cf: {name}",
+                f"{' '.join(each for each in asked if each not in _USUAL)[:60]}: relayd does not ask this; see [networks], [logins] and [routes]",
+            )
+    return refused
+
+
 def _read_limits(values: Mapping[str, str], found: Found) -> None:
     if (size := values.get("message_size_limit", "")).isdecimal():
         found.set("limits", "message_size", message_size(int(size)))
@@ -182,12 +231,18 @@ def _read_limits(values: Mapping[str, str], found: Found) -> None:
 def _note_others(values: Mapping[str, str], found: Found) -> None:
     """Name every parameter that is set, and is nothing here."""
     for name, value in values.items():
-        if name in _CARRIED or not value or _NOTHING_TO_DO.fullmatch(name):
+        if name in _CARRIED or name in _RESTRICTIONS or not value or _NOTHING_TO_DO.fullmatch(name):
             continue
         told = _ADVICE.get(
             name, "relayd has no such setting; docs/config.md has those that there are"
         )
         found.note(f"main.cf: {name}", told)
+
+
+def _smtp_services(path: Path, found: Found) -> frozenset[str]:
+    """Return the transports that master.cf has for SMTP (master(5): the eighth word is the program)."""
+    services = (line.split() for line in logical_lines(text_of(path, found, is_needed=False)))
+    return frozenset(each[0] for each in services if len(each) > 7 and each[7] == "smtp")
 
 
 def _note_master(path: Path, found: Found) -> None:

@@ -14,9 +14,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from relayd.elsewhere.found import Found
-from relayd.elsewhere.lines import logical_lines, text_of
+from relayd.elsewhere.lines import logical_lines, main_text, text_of
 
 _DEEPEST = 20  # `$name`s in each other
+_LONGEST = 1 << 16  # characters of a value
 _PATIENCE = 10.0  # seconds for postconf
 _TEXTS = {"hash", "btree", "texthash", "lmdb", "cdb", "dbm", "sdbm"}
 _NAME = r"[A-Za-z0-9_]+"
@@ -28,9 +29,9 @@ _BRACED = re.compile(r"\s*\{([^{}]*)\}\s*(?::\s*\{?([^{}]*)\}?)?\s*")
 
 def parameters(path: Path, found: Found) -> Mapping[str, str]:
     """Return what main.cf sets, with the values of `$name`s in their places. `path` is that file."""
+    written = written_parameters(path, found)
     if (told := _by_postconf(path)) is not None:
         return told
-    written = written_parameters(path, found)
     base = {
         "myhostname": socket.getfqdn(),
         "myorigin": "$myhostname",
@@ -45,7 +46,7 @@ def parameters(path: Path, found: Found) -> Mapping[str, str]:
 
 def written_parameters(path: Path, found: Found) -> dict[str, str]:
     """Return the parameters as they are written; the last one of a name counts."""
-    pairs = (line.partition("=") for line in logical_lines(text_of(path, found)))
+    pairs = (line.partition("=") for line in logical_lines(main_text(path, found)))
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
@@ -71,23 +72,43 @@ def _by_postconf(path: Path) -> dict[str, str] | None:
     return {name.strip(): value.strip() for name, equals, value in pairs if equals}
 
 
-def expanded(value: str, parameters: Mapping[str, str], depth: int = 0) -> str:
-    """Put values in the places of `$name`, `${name}`, `${name?text}`, `${name:text}`; an unknown one is empty."""
+def expanded(
+    value: str,
+    parameters: Mapping[str, str],
+    depth: int = 0,
+    known: dict[str, str] | None = None,
+) -> str:
+    """Put values in the places of `$name`, `${name}`, `${name?text}`, `${name:text}`; an unknown one is empty.
+
+    So is one that has itself in it, or would be longer than any that is meant. Each name is looked up once.
+    """
+    known = {} if known is None else known
     if depth > _DEEPEST:
         return ""
+
+    def of(name: str) -> str:
+        if name not in known:
+            known[name] = ""  # if it comes up in itself
+            known[name] = expanded(parameters.get(name, ""), parameters, depth + 1, known)
+        return known[name]
 
     def put(found: re.Match[str]) -> str:
         if found[1]:
             return "$"
-        name = found[2] or found[3] or found[4] or found[5]
-        known = expanded(parameters.get(name, ""), parameters, depth + 1)
+        text = of(found[2] or found[3] or found[4] or found[5])
         if not found[6]:
-            return known
-        return expanded(
-            _chosen(found[7], is_set=bool(known) == (found[6] == "?")), parameters, depth + 1
-        )
+            return text
+        chosen = _chosen(found[7], is_set=bool(text) == (found[6] == "?"))
+        return expanded(chosen, parameters, depth + 1, known)
 
-    return _REFERENCE.sub(put, value)
+    parts, length, end = [], 0, 0
+    for reference in _REFERENCE.finditer(value):
+        parts += [value[end : reference.start()], put(reference)]
+        end = reference.end()
+        length += len(parts[-1]) + len(parts[-2])
+        if length > _LONGEST:
+            return ""
+    return "".join([*parts, value[end:]])
 
 
 def _chosen(text: str, *, is_set: bool) -> str:
@@ -142,10 +163,7 @@ class Tables:
         if kind in _TEXTS:
             for line in logical_lines(text_of(Path(name), self._found)):
                 key, *rest = line.split(None, 1)
-                yield (
-                    key.lower() if "@" in key or "[" in key else key,
-                    rest[0].strip() if rest else "",
-                )
+                yield key.lower(), rest[0].strip() if rest else ""
         elif kind == "inline":
             for each in re.findall(r"([^\s,{}=]+)\s*=\s*([^,{}]*)", name):
                 yield each[0].lower(), each[1].strip()

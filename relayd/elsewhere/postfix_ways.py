@@ -6,9 +6,10 @@ Source: postconf(5), transport(5), SASL_README, TLS_README.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Server, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Server, alike, secured
 from relayd.elsewhere.lines import host_port, is_domain, is_mailbox
 from relayd.elsewhere.postfix_files import Tables, words
+from relayd.policy.delivery.route import HostPort
 from relayd.policy.tls.ladder import TlsMode
 
 _LEVELS = {
@@ -17,14 +18,14 @@ _LEVELS = {
     "may": TlsMode.OPPORTUNISTIC,
     "encrypt": TlsMode.REQUIRED,
     "dane": TlsMode.OPPORTUNISTIC,
-    "dane-only": TlsMode.REQUIRED,
+    "dane-only": TlsMode.VERIFY,
     "fingerprint": TlsMode.VERIFY,
     "verify": TlsMode.VERIFY,
     "secure": TlsMode.VERIFY,
 }
 _ODD_LEVELS = {
     "dane": 'a smarthost is not asked for DANE: set tls = "verify" if its certificate proves its name',
-    "dane-only": 'a smarthost is not asked for DANE: set tls = "verify" if its certificate proves its name',
+    "dane-only": "a smarthost is not asked for DANE: the certificate has to prove the name",
     "fingerprint": "relayd knows no fingerprints: the certificate has to prove the name",
 }
 _TO_MX = {"smtp", "relay"}  # of master.cf as it comes
@@ -37,12 +38,13 @@ class Ways:
     values: Mapping[str, str]
     tables: Tables
     found: Found
+    services: frozenset[str] = frozenset()  # of SMTP, besides those that come with Postfix
     _passwords: dict[str, str] = field(init=False, repr=False, default_factory=dict)
     _policies: dict[str, str] = field(init=False)
     _by_sender: bool = field(init=False)
 
     def __post_init__(self) -> None:
-        if self.values.get("smtp_sasl_auth_enable", "no") == "yes":
+        if self._says_yes("smtp_sasl_auth_enable"):
             self._passwords = self.tables.named_by("smtp_sasl_password_maps")
             if not self._passwords:
                 self.found.note(
@@ -50,16 +52,24 @@ class Ways:
                     "no password was found: `relayd config set smarthost.username=… smarthost.password_file=…`",
                 )
         self._policies = self.tables.named_by("smtp_tls_policy_maps")
-        self._by_sender = self.values.get("smtp_sender_dependent_authentication", "no") == "yes"
+        self._by_sender = self._says_yes("smtp_sender_dependent_authentication")
+
+    def _says_yes(self, parameter: str, default: str = "no") -> bool:
+        return (self.values.get(parameter) or default).lower() == "yes"
 
     def read(self) -> None:
         """Find the smarthost, what goes elsewhere by sender, and what by recipient."""
         found = self.found
         default = self.values.get("relayhost", "")
         transports = self.tables.named_by("transport_maps")
-        if "*" in transports and (hop := self._smtp_hop(transports.pop("*"), "*")):
-            default = hop
-        found.server = self.server(default, "relayhost") if default else None
+        if way := self.values.get("default_transport", ""):
+            hop = self._hop(way, "default_transport", default)
+            default = default or hop
+        if "*" in transports:
+            default = self._hop(transports.pop("*"), "transport_maps: *", default)
+        if default:
+            found.server = self.server(default, "relayhost")
+        found.is_direct = not default
         self._read_senders(default)
         for pattern, result in transports.items():
             self._read_transport(pattern, result)
@@ -68,27 +78,32 @@ class Ways:
 
     def server(self, written: str, place: str, sender: str = "") -> Server | None:
         """Return the server that a next hop means; `sender` has a login of its own. None: it means none."""
-        hops = words(written)
-        good = [(each, host_port(each, 25)) for each in hops]
-        hosts = tuple(hop for _, hop in good if hop is not None)
+        good = [(each, host_port(each, 25)) for each in words(written)]
+        servers = []
         for each, hop in good:
             if hop is None:
                 self.found.note(
                     f"main.cf: {place}", f"{each[:60]} is no host: write it into smarthost.hosts"
                 )
-            elif not each.startswith("[") and is_domain(hop.host):
+                continue
+            servers.append(self._server(each, hop, place, sender))
+            if not each.startswith("[") and is_domain(hop.host):
                 self.found.note(
                     f"main.cf: {place}",
                     f"Postfix asks for the MX of {hop.host}, and relayd connects to that name: if it has an MX, name that in hosts",
                 )
-        if not hosts:
+        if not servers:
             return None
-        username, password = self._login(hops, sender)
-        wraps = self.values.get("smtp_tls_wrappermode", "no") == "yes"
-        wraps = wraps or all(hop.port == SUBMISSIONS for hop in hosts)
-        server = Server(
-            hosts=hosts,
-            tls=TlsMode.IMPLICIT if wraps else self._tls(hops[0], place),
+        return secured(
+            alike(servers, f"main.cf: {place}", self.found), f"main.cf: {place}", self.found
+        )
+
+    def _server(self, written: str, hop: HostPort, place: str, sender: str) -> Server:
+        username, password = self._login(written, hop, sender)
+        wraps = self._says_yes("smtp_tls_wrappermode") or hop.port == SUBMISSIONS
+        return Server(
+            hosts=(hop,),
+            tls=TlsMode.IMPLICIT if wraps else self._tls(written, place),
             username=username,
             password=password,
             certificate=self._path("smtp_tls_cert_file"),
@@ -98,17 +113,13 @@ class Ways:
             connections=_number(self.values.get("smtp_destination_concurrency_limit", ""), 1000),
             recipients=_number(self.values.get("smtp_destination_recipient_limit", ""), 100),
         )
-        return secured(server, f"main.cf: {place}", self.found)
 
-    def _login(self, hops: list[str], sender: str) -> tuple[str, str]:
+    def _login(self, written: str, hop: HostPort, sender: str) -> tuple[str, str]:
         """Look up in the order of Postfix: the sender where that counts, the next hop as written, its host."""
         keys = []
         if sender and self._by_sender:
             keys = [sender, f"@{sender.rpartition('@')[2]}"] if "@" in sender else [f"@{sender}"]
-        for hop in hops:
-            host = host_port(hop, 25)
-            keys += [hop.lower(), f"[{host.host}]" if host else "", host.host if host else ""]
-        for key in (*keys, "*"):
+        for key in (*keys, written.lower(), f"[{hop.host}]", hop.host, "*"):
             username, colon, password = self._passwords.get(key, "").partition(":")
             if colon and password:
                 return username, password
@@ -127,13 +138,9 @@ class Ways:
     def _level(self) -> str:
         if level := self.values.get("smtp_tls_security_level", ""):
             return level
-        if self.values.get("smtp_enforce_tls", "no") == "yes":
-            return (
-                "verify"
-                if self.values.get("smtp_tls_enforce_peername", "yes") == "yes"
-                else "encrypt"
-            )
-        return "may" if self.values.get("smtp_use_tls", "no") == "yes" else "none"
+        if self._says_yes("smtp_enforce_tls"):
+            return "verify" if self._says_yes("smtp_tls_enforce_peername", "yes") else "encrypt"
+        return "may" if self._says_yes("smtp_use_tls") else "none"
 
     def _path(self, parameter: str) -> str:
         value = self.values.get(parameter, "")
@@ -162,19 +169,26 @@ class Ways:
             if hop.upper() == "DUNNO" or (not hop and self.found.server is not None):
                 self.found.rule(pattern).by_default = True
             elif hop:
-                server = self.server(hop, f"sender_dependent_relayhost_maps ({key})", pattern)
+                place = f"sender_dependent_relayhost_maps ({key})"
+                server = self.server(hop, place, pattern)
+                if server is None:
+                    self.found.refuse(f"main.cf: {place}", f"{hop[:60]} is no host")
                 rule = self.found.rule(pattern)
                 rule.server, rule.by_default = server, server == self.found.server
 
-    def _smtp_hop(self, result: str, pattern: str) -> str:
-        """Return the next hop of an entry that hands mail over by SMTP; empty: its own MX, or no SMTP."""
+    def _hop(self, result: str, place: str, default: str) -> str:
+        """Return the next hop of all mail; empty: its own MX. Mail that goes by no SMTP has none, so nothing is made."""
         transport, _, hop = result.partition(":")
-        if transport and transport not in _TO_MX:
-            self.found.note(
-                f"transport_maps: {pattern}", f"relayd has no transport {transport}: see [routes]"
+        if not self._is_smtp(transport):
+            self.found.refuse(
+                f"main.cf: {place}",
+                f"relayd has no transport {transport[:40]}, and all mail takes it",
             )
-            return ""
-        return hop.strip()
+            return default
+        return hop.strip() or ("" if transport else default)
+
+    def _is_smtp(self, transport: str) -> bool:
+        return not transport or transport in _TO_MX or transport in self.services
 
     def _read_transport(self, pattern: str, result: str) -> None:
         place = f"transport_maps: {pattern}"
@@ -185,19 +199,19 @@ class Ways:
                 place,
                 "relayd routes by domain, not by address: see [routes], or [aliases] for names of this machine",
             )
-        elif transport in {"error", "retry"}:
+        elif not self._is_smtp(transport):
             self.found.routes[domain] = "hold"
             self.found.note(
-                place, "its mail is held (`relayd queue list`): relayd refuses by no table"
+                place,
+                f"relayd has no transport {transport[:40]}: its mail is held (`relayd queue list`); see [routes]",
             )
-        elif transport and transport not in _TO_MX:
-            self.found.note(place, f"relayd has no transport {transport}: see [routes]")
         elif not transport and not hop:
             self.found.routes[domain] = "direct" if self.found.server is None else "smarthost"
         elif not hop:
             self.found.routes[domain] = "direct"
-        elif (server := self.server(hop, f"transport_maps ({pattern})")) is not None:
-            self.found.routes[domain] = server
+        else:
+            server = self.server(hop, f"transport_maps ({pattern})")
+            self.found.routes[domain] = server or "hold"
 
     def _read_policies(self) -> None:
         """In direct mode the levels are exceptions by domain."""

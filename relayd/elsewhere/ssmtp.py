@@ -7,7 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from relayd.elsewhere.found import SUBMISSIONS, Found, Server, secured
-from relayd.elsewhere.lines import add_alias, host_port, is_domain, is_mailbox, text_of
+from relayd.elsewhere.lines import (
+    add_alias,
+    host_port,
+    is_domain,
+    is_mailbox,
+    main_text,
+    text_of,
+)
 from relayd.policy.tls.ladder import TlsMode
 
 PLACE = "/etc/ssmtp"
@@ -23,7 +30,7 @@ _CARRIED = {
         "tlscert",
         "tlskey",
     ),
-    *("authuser", "authpass", "authmethod", "usetlscert", "debug", "minuserid"),
+    *("authuser", "authpass", "authmethod", "usetlscert", "debug", "minuserid", "remoteport"),
 }
 _ADVICE = {
     "tls_ca_file": "the authorities of the system count: update-ca-certificates takes in more",
@@ -36,7 +43,7 @@ def read_ssmtp(path: Path) -> Found:
     """Return what the folder, or its ssmtp.conf, says."""
     file = path / "ssmtp.conf" if path.is_dir() else path
     found = Found()
-    values = _values(text_of(file, found), found)
+    values = _values(main_text(file, found), found)
     host = values.get("hostname", "")
     found.fqdn = host if is_domain(host) else ""
     found.server = _server(values, found)
@@ -50,10 +57,15 @@ def read_ssmtp(path: Path) -> Found:
 
 def _values(text: str, found: Found) -> dict[str, str]:
     values: dict[str, str] = {}
-    for line in text.splitlines():
-        name, _, value = line.partition("#")[0].partition("=")
+    for number, line in enumerate(text.splitlines(), 1):
+        name, equals, value = line.partition("#")[0].partition("=")
         key = name.strip().lower()
         if not key:
+            continue
+        if not equals or not key.isidentifier():  # which may be a password, and is not shown
+            found.note(
+                f"ssmtp.conf, line {number}", "expected NAME=VALUE: sSMTP passes over such a line"
+            )
             continue
         values[key] = value.strip().strip('"')
         if key not in _CARRIED:
@@ -66,7 +78,8 @@ def _values(text: str, found: Found) -> dict[str, str]:
 
 def _server(values: dict[str, str], found: Found) -> Server | None:
     written = values.get("mailhub", "") or "mail"  # the name that sSMTP was built with
-    host = host_port(written, 25)
+    port = values.get("remoteport", "")
+    host = host_port(written, int(port) if port.isdecimal() else 25)
     if host is None:
         found.note("ssmtp.conf: mailhub", "it is no host: write it into smarthost.hosts")
         return None

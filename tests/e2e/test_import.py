@@ -163,6 +163,24 @@ def test_nothing_to_read_is_told(site: Site) -> None:
     assert site.run("import", "ssmtp", "-").returncode == os.EX_USAGE
 
 
+def test_what_names_no_server_becomes_no_settings(site: Site, tmp_path: Path) -> None:
+    """Neither a file nor a dry run: mail would leave by another way than before."""
+    (tmp_path / "remotes").write_text("far.example qmqp\n")
+    settings = tmp_path / "ours" / "relayd.toml"
+    for more in ([], ["--dry-run"]):
+        ran = site.run(
+            "-c", str(settings), "import", "nullmailer", str(tmp_path), "--fqdn", FQDN, *more
+        )
+        assert (ran.returncode, ran.stdout) == (os.EX_CONFIG, ""), ran.stderr
+        assert "relayd speaks no qmqp" in ran.stderr
+        assert "they name no server" in ran.stderr
+    assert not settings.parent.exists()
+    assert site.run("import", "ssmtp", str(tmp_path)).returncode == os.EX_CONFIG  # ours are there
+    ran = site.run("import", "ssmtp", str(tmp_path), "--dry-run")
+    assert ran.returncode == os.EX_NOINPUT
+    assert "ssmtp.conf" in ran.stderr
+
+
 def test_msmtp_itself_gave_the_smarthost_the_same(relay: Site) -> None:
     """The real program, with the same file: the same sender, the same login."""
     msmtp = shutil.which("msmtp")

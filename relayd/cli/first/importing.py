@@ -16,6 +16,7 @@ from relayd.config.toml_text import toml_of
 from relayd.elsewhere import exim, msmtp, nullmailer, postfix, ssmtp
 from relayd.elsewhere.found import Found
 from relayd.elsewhere.telling import tell
+from relayd.errors import ConfigError, Mistake
 
 _SOURCES: Mapping[str, tuple[str, Callable[[Path], Found]]] = {
     "postfix": (postfix.PLACE, postfix.read_postfix),
@@ -29,14 +30,22 @@ _SOURCES: Mapping[str, tuple[str, Callable[[Path], Found]]] = {
 def carry_over(
     kind: str, path: Path | None, settings: str, *, fqdn: str | None, dry_run: bool, force: bool
 ) -> None:
-    """Carry it out. Raises NoSuch, UsageError, ConfigError."""
+    """Carry it out. Raises NoSuch, UsageError, ConfigError, OSError."""
     usual, read = _SOURCES[kind]
     place = (path or Path(usual)).absolute()
     if not place.exists():
         raise NoSuch(f"there is no {place}: name the file or folder with the settings of {kind}")
     if not (force or dry_run):
         refuse_replacing(Draft(values={}, about=""), settings)
-    found = read(place)
+    try:
+        found = read(place)
+    except FileNotFoundError as missing:
+        raise NoSuch(f"there is no {missing.filename}: is {place} of {kind}?") from None
+    if flaws := found.flaws():
+        _tell_notes(found)
+        raise ConfigError(
+            tuple(Mistake(file=each.place, key="", value="", expected=each.told) for each in flaws)
+        )
     found.fqdn = _name(fqdn or found.fqdn)
     draft = _draft(found, kind, place, settings)
     result = judged(draft, settings)

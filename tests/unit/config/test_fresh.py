@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from relayd.config.fresh import Draft, judged, refuse_replacing, says_something, write_fresh
+from relayd.config.load import load
 from relayd.config.toml_text import toml_of
 from relayd.errors import ConfigError
 from relayd.shipped import shipped
@@ -75,6 +76,38 @@ def test_old_ones_are_all_kept(tmp_path: Path) -> None:
         write_fresh(a_draft(), str(path), group=None)
     assert (tmp_path / "relayd.toml.old").read_text() == "first"
     assert (tmp_path / "relayd.toml.old.1").read_text() == "second"
+
+
+def test_all_files_or_none(tmp_path: Path) -> None:
+    """A disk may be full after the secret: then it is as if nobody had asked."""
+    path, secret = tmp_path / "relayd.toml", tmp_path / "secret"
+    in_the_way = tmp_path / ".relayd.toml.new"
+    in_the_way.mkdir()  # as good as a full disk
+    with pytest.raises(ConfigError):
+        write_fresh(a_draft(), str(path), group=None)
+    assert [*tmp_path.iterdir()] == [in_the_way]
+    path.write_text("old settings")
+    secret.write_text("old secret")
+    with pytest.raises(ConfigError):
+        write_fresh(a_draft(), str(path), group=None)
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, secret.name, in_the_way.name}
+    assert (path.read_text(), secret.read_text()) == ("old settings", "old secret")
+    in_the_way.rmdir()
+    write_fresh(a_draft(), str(path), group=None)
+    assert secret.read_text() == "hidden\n"
+
+
+def test_secrets_are_where_they_are_looked_for(tmp_path: Path) -> None:
+    """Settings may be a link into another folder."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "etc").mkdir()
+    path = tmp_path / "etc" / "relayd.toml"
+    path.symlink_to("../real/relayd.toml")
+    write_fresh(a_draft(), str(path), group=None)
+    login = load(str(path)).smarthost.login
+    assert login is not None
+    assert login.secret == "hidden"
+    assert path.is_symlink()
 
 
 @pytest.mark.parametrize(

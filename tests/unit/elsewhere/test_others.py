@@ -1,6 +1,7 @@
 """What msmtprc, ssmtp.conf, the files of nullmailer and of Debian's Exim say, in the form of relayd."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -142,11 +143,11 @@ def test_one_sender_for_all_of_msmtp(tmp_path: Path) -> None:
 
 
 def test_an_msmtprc_without_use(tmp_path: Path) -> None:
-    assert values(an_msmtprc(tmp_path, "# nothing\n"))["use_remote_smtp"] is True
+    assert an_msmtprc(tmp_path, "# nothing\n").flaws()
     found = an_msmtprc(tmp_path, "account x\nport 5\n")
     assert "no account is the default" in told(found)
     assert "no host" in told(found)
-    assert "there is no such file" in told(read_msmtp(tmp_path / "none"))
+    assert found.flaws()
 
 
 def test_ssmtp(tmp_path: Path) -> None:
@@ -260,14 +261,15 @@ def test_exim(tmp_path: Path) -> None:
         (folder / name).write_text(text)
     found = read_exim(folder)
     assert smarthost(found) == {
-        "hosts": ["a.test:587", "b.test:587"],
+        "hosts": ["a.test:587"],
         "tls": "verify",
         "username": "me",
         "password_file": "smarthost-password",
         "ehlo": "out.shop.example",
     }
+    assert "b.test:587 has others" in told(found)
     assert tell(found, local_socket="/s").secrets == {"smarthost-password": "pass:word"}
-    assert values(found)["routes"] == {"lab.test": "10.0.0.7:25"}
+    assert values(found)["routes"] == {"lab.test": "10.0.0.7:25", "many.test": "hold"}
     listen = values(found)["listen"]
     assert isinstance(listen, list)
     assert listen[0] == {
@@ -294,7 +296,6 @@ def test_exim(tmp_path: Path) -> None:
         ("smarthost", "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS = *", "*.test:me:x", "verify", ""),
         ("smarthost", "", "other.test:me:x", "opportunistic", "no line has the name"),
         ("internet", "", "", None, ""),
-        ("local", "", "", None, "no mail left this machine"),
     ],
 )
 def test_kinds_of_exim(
@@ -316,9 +317,75 @@ def test_an_exim_without_a_host_is_told(tmp_path: Path) -> None:
     (tmp_path / "update-exim4.conf.conf").write_text(
         "dc_eximconfig_configtype='smarthost'\ndc_smarthost=''\n"
     )
-    assert "it names no host" in told(read_exim(tmp_path))
+    found = read_exim(tmp_path)
+    assert "it names no host" in told(found)
+    assert found.flaws()
 
 
-def test_a_file_that_may_not_be_read_is_told(tmp_path: Path) -> None:
-    (tmp_path / "remotes").mkdir()
-    assert "cannot be read" in told(read_nullmailer(tmp_path))
+def test_an_exim_that_sends_nothing_becomes_no_relay(tmp_path: Path) -> None:
+    (tmp_path / "update-exim4.conf.conf").write_text("dc_eximconfig_configtype='local'\n")
+    assert "no mail left this machine" in str(read_exim(tmp_path).flaws())
+
+
+def test_what_says_where_mail_goes_has_to_be_there(tmp_path: Path) -> None:
+    for read, name in (
+        (read_nullmailer, "remotes"),
+        (read_ssmtp, "ssmtp.conf"),
+        (read_exim, "update-exim4.conf.conf"),
+    ):
+        with pytest.raises(FileNotFoundError):
+            read(tmp_path)
+        (tmp_path / name).mkdir()
+        with pytest.raises(IsADirectoryError):
+            read(tmp_path)
+
+
+def test_a_pipe_is_read_and_an_idle_one_is_empty(tmp_path: Path) -> None:
+    """As `<(gpg -d …)` of a shell is one; nobody waits for who never writes."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert read_msmtp(pipe).flaws()
+    reading, writing = os.pipe()
+    os.write(writing, b"account default\nhost a.test\n")
+    os.close(writing)
+    assert smarthost(read_msmtp(Path(f"/dev/fd/{reading}")))["hosts"] == ["a.test:25"]
+    os.close(reading)
+
+
+@pytest.mark.parametrize(
+    ("read", "name", "text"),
+    [
+        (read_ssmtp, "ssmtp.conf", "mailhub=a.test\nAuthPass hunter2secret\nhunter2secret=\n"),
+        (read_nullmailer, "remotes", "a.test smtp --user=me --pass hunter2secret\n"),
+        (read_msmtp, "msmtprc", "account default\nhost a.test\nhunter2secret\nPass: x\n"),
+    ],
+)
+def test_a_password_that_slipped_is_not_shown(
+    tmp_path: Path, read: Callable[[Path], Found], name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text.replace("hunter2secret=\n", ""))
+    found = read(tmp_path / name if name == "msmtprc" else tmp_path)
+    assert found.notes
+    assert "hunter2" not in told(found)
+
+
+def test_the_port_of_ssmtp(tmp_path: Path) -> None:
+    (tmp_path / "ssmtp.conf").write_text("mailhub=a.test\nRemotePort=587\n")
+    assert smarthost(read_ssmtp(tmp_path))["hosts"] == ["a.test:587"]
+
+
+@pytest.mark.parametrize("sender", ["*@shop.example", "web-?@shop.example", "[ab]@shop.example"])
+def test_a_pattern_is_no_address_of_msmtp(tmp_path: Path, sender: str) -> None:
+    text = f"account a\nhost a.test\nfrom {sender}\naccount b\nhost b.test\nfrom b@b.test\naccount default : a\n"
+    rest = f"account c : b\nfrom x{sender}\n"
+    found = an_msmtprc(tmp_path, text + rest)
+    assert "*" not in str(values(found)["senders"])
+    assert "?" not in str(values(found)["senders"])
+    assert "msmtprc: from" in told(found)
+
+
+def test_an_account_of_msmtp_without_a_host_is_no_other_account(tmp_path: Path) -> None:
+    found = an_msmtprc(
+        tmp_path, "account default\nhost a.test\naccount b\nhost b test\nfrom b@b.test\n"
+    )
+    assert "account b" in str(found.flaws())

@@ -104,7 +104,12 @@ def test_the_program_and_we_read_the_same(tmp_path: Path, monkeypatch: pytest.Mo
         (["relayhost = [a.test]:26", "smtp_tls_wrappermode = yes"], ["a.test:26"], "implicit"),
         (["relayhost = [a.test]", "smtp_tls_policy_maps = inline:{ [a.test]=secure }"], ["a.test:25"], "verify"),
         (["relayhost = [a.test]", "smtp_tls_security_level = dane"], ["a.test:25"], "opportunistic"),
-        (["relayhost = [a.test]:465 [b.test]:587"], ["b.test:587"], "off"),
+        (["relayhost = [a.test]:465 [b.test]:587"], ["a.test:465"], "implicit"),
+        (["relayhost = [a.test]", "smtp_tls_security_level = dane-only"], ["a.test:25"], "verify"),
+        (["relayhost = [a.test]", "smtp_enforce_tls = Yes"], ["a.test:25"], "verify"),
+        (["relayhost = [a.test] [b.test]", "smtp_tls_policy_maps = inline:{ [b.test]=secure }"], ["a.test:25"], "off"),
+        (["default_transport = smtp:[a.test]:26"], ["a.test:26"], "off"),
+        (["relayhost = [a.test]", "default_transport = smtp"], ["a.test:25"], "off"),
         (["transport_maps = inline:{ *=smtp:[a.test]:27 }"], ["a.test:27"], "off"),
     ],
 )  # fmt: skip
@@ -188,12 +193,13 @@ def test_without_a_relayhost_mail_goes_directly(read: Read) -> None:
 
 
 def test_routes_by_domain(read: Read) -> None:
-    transport = "a.test smtp:[h.test]:26\n.b.test :[h.test]\nc.test smtp:\nd.test :\ne.test error:no\nf.test uucp:x\nme@g.test smtp:[h.test]\n"
+    transport = "a.test smtp:[h.test]:26\n.b.test :[h.test]\nc.test smtp:\nd.test :\ne.test error:no\nf.test discard:\nslow.test slow:\nbad.test smtp:[x]:y\nme@g.test smtp:[h.test]\n"
     found = read(
         "relayhost = [r.test]",
         "smtp_tls_security_level = encrypt",
         "transport_maps = hash:DIR/transport",
         transport=transport,
+        **{"master.cf": "slow unix - - y - 1 smtp\n  -o smtp_bind_address=192.0.2.1\n"},
     )
     assert values(found)["routes"] == {
         "a.test": {"host": "h.test:26", "tls": "required"},
@@ -201,6 +207,9 @@ def test_routes_by_domain(read: Read) -> None:
         "c.test": "direct",
         "d.test": "smarthost",
         "e.test": "hold",
+        "f.test": "hold",
+        "slow.test": "direct",
+        "bad.test": "hold",
     }
     for name in ("e.test", "f.test", "me@g.test"):
         assert f"transport_maps: {name}" in told(found)
@@ -220,6 +229,94 @@ def test_who_may_send(read: Read, lines: list[str], listeners: list[object]) -> 
     """Others only where their networks are named; everybody never."""
     listen = values(read("relayhost = [a.test]", *lines))["listen"]
     assert listen == [*listeners, {"address": "unix:/run/relayd/smtp.sock"}]
+
+
+@pytest.mark.parametrize(
+    ("lines", "files", "networks"),
+    [
+        (["mynetworks = !10.0.0.0/9 10.0.0.0/8"], {}, ["10.128.0.0/9"]),
+        (["mynetworks = 10.0.0.0/8 !10.0.0.0/8 192.0.2.0/24"], {}, ["192.0.2.0/24"]),
+        (["mynetworks = 10.0.0.0/8 !hash:/x"], {}, []),
+        (["mynetworks = 10.0.0.0/8 !/x"], {}, []),
+        (["mynetworks = DIR/nets"], {"nets": "# 10.0.0.0/8\n192.0.2.0/24 # 172.16.0.0/12\n"}, ["192.0.2.0/24"]),
+        (["mynetworks = 10.0.0.0/8", "smtpd_relay_restrictions = permit_sasl_authenticated, reject"], {}, []),
+        (["mynetworks = 10.0.0.0/8", "smtpd_client_restrictions = permit_sasl_authenticated reject"], {}, []),
+        (["mynetworks = 10.0.0.0/8", "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination"], {}, ["10.0.0.0/8"]),
+    ],
+)  # fmt: skip
+def test_nobody_may_send_who_might_not(
+    read: Read, lines: list[str], files: dict[str, str], networks: list[str]
+) -> None:
+    listen = read("relayhost = [a.test]", *lines, **files).listeners
+    assert [network for each in listen for network in each.networks] == networks
+
+
+def test_what_else_is_asked_of_clients_is_told(read: Read) -> None:
+    found = read(
+        "relayhost = [a.test]",
+        "smtpd_recipient_restrictions = permit_mynetworks check_recipient_access hash:/x reject",
+        "smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination",
+    )
+    assert "smtpd_recipient_restrictions: check_recipient_access hash:/x:" in told(found)
+    assert "smtpd_relay_restrictions" not in told(found)
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        ["relayhost = [a.test]:58x7"],
+        ["relayhost = ,"],
+        ["default_transport = error: no mail leaves"],
+        ["relayhost = [a.test]", "transport_maps = inline:{ *=discard: }"],
+        ["relayhost = [a.test]", "sender_dependent_relayhost_maps = inline:{ @x.test=[b.test]:x }"],
+        ["sender_dependent_relayhost_maps = inline:{ @x.test=[b.test]:x }"],
+    ],
+)
+def test_mail_goes_nowhere_else(read: Read, lines: list[str]) -> None:
+    """What cannot be read is no reason for direct mode, nor for the way of other mail."""
+    assert read(*lines).flaws()
+
+
+@pytest.mark.parametrize(
+    "lines", [[], ["relayhost ="], ["relayhost = [a.test]", "transport_maps = inline:{ *=smtp: }"]]
+)
+def test_direct_mode_where_it_is_meant(read: Read, lines: list[str]) -> None:
+    found = read(*lines)
+    assert (found.flaws(), found.server, found.is_direct) == ([], None, True)
+
+
+def test_a_password_is_for_the_host_it_was_written_for(read: Read) -> None:
+    found = read(
+        "relayhost = [a.test]:587 [b.test]:587 [c.test]:587",
+        "smtp_sasl_auth_enable = Yes",
+        "smtp_sasl_password_maps = texthash:DIR/sasl",
+        sasl="A.test me:one\n[b.test]:587 you:two\n[C.test]:587 me:one\n",
+    )
+    assert found.server is not None
+    assert [each.host for each in found.server.hosts] == ["a.test", "c.test"]
+    assert (found.server.username, found.server.password) == ("me", "one")
+    assert "b.test:587 has others" in told(found)
+
+
+def test_names_in_each_other_cost_little() -> None:
+    """Each name is expanded once, and no value grows without bound."""
+    many = {f"a{number}": f"$a{number + 1}" * 10 for number in range(18)} | {"a18": "x" * 1000}
+    assert expanded("$a0", many) == ""
+    assert expanded("$a$a", {"a": "$b$b$b$b", "b": "$a$a$a$a"}) == ""
+    assert expanded("$a" * 100_000, {"a": "x" * 1000}) == ""
+
+
+def test_a_main_cf_that_cannot_be_read_is_no_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        read_postfix(tmp_path)
+    (tmp_path / "main.cf").mkdir()
+    with pytest.raises(IsADirectoryError):
+        read_postfix(tmp_path)
+    (tmp_path / "main.cf").rmdir()
+    (tmp_path / "main.cf").write_bytes(b"relayhost = [a.test]\n# \xff\n" + b"#\n" * (3 << 20))
+    found = read_postfix(tmp_path)
+    assert "MiB" in str(found.flaws())
+    assert "not UTF-8" in told(found)
 
 
 def test_limits(read: Read) -> None:
