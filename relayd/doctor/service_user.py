@@ -21,7 +21,7 @@ from relayd.store.url import is_file, lock_file, queue_file
 
 UNIT = "relayd.service"
 _USUAL = "relayd"
-_CREDENTIALS = f"/run/credentials/{UNIT}"
+CREDENTIALS = f"/run/credentials/{UNIT}"
 _LIMIT = 60_000  # octets: what a pipe holds
 
 
@@ -107,5 +107,5 @@ def _become(user: ServiceUser) -> None:
         os.initgroups(entry.pw_name, gid)
     os.setresgid(gid, gid, gid)
     os.setresuid(user.uid, user.uid, user.uid)
-    if "CREDENTIALS_DIRECTORY" not in os.environ and Path(_CREDENTIALS).is_dir():
-        os.environ["CREDENTIALS_DIRECTORY"] = _CREDENTIALS
+    if "CREDENTIALS_DIRECTORY" not in os.environ and Path(CREDENTIALS).is_dir():
+        os.environ["CREDENTIALS_DIRECTORY"] = CREDENTIALS

@@ -43,9 +43,13 @@ def write_bundle(folder: Path, path: str) -> Path:
     descriptor = os.open(
         target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE
     )
-    with open(descriptor, "wb") as file:  # noqa: PTH123 -- nobody else's file
-        os.fchmod(file.fileno(), _MODE)
-        file.write(octets)
+    try:
+        with open(descriptor, "wb") as file:  # noqa: PTH123 -- nobody else's file
+            os.fchmod(file.fileno(), _MODE)
+            file.write(octets)
+    except BaseException:  # a full disk, or Ctrl-C: half an archive is none
+        target.unlink(missing_ok=True)
+        raise
     return target
 
 

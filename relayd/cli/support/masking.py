@@ -9,11 +9,14 @@ import base64
 import json
 import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, quote_plus
 
+from relayd.config.model import Auth
+from relayd.doctor.service_user import CREDENTIALS
 from relayd.secret_files import find_secret
 
 HIDDEN = "***"
@@ -25,17 +28,24 @@ SECRET_KEYS = frozenset(
 )
 """Keys that name the file of a secret. Somebody may have written the secret itself there."""
 _VALUES_HIDDEN = frozenset({"set_headers", "add_headers"})  # a service may want a token there
+_USERS = Auth().users_file  # where no settings name another
 _LARGEST = 1 << 20  # octets of a file
 _SHORTEST, _SHORTEST_CODED, _SHORTEST_PART = (
     4,
     6,
     12,
 )  # characters: what is shorter is found in any text
-_USER_INFO = re.compile(r"(?<=://)[^/\s@\"']*@")
-_LOGIN = re.compile(r"(?i)\b(AUTH\s+[A-Z0-9-]+\s+)[^\s\"]+")
-_ADDRESS = re.compile(
-    r"""(?:\\?"(?:[^"\\\n]|\\.){1,256}?\\?"|[^\s"<>()\[\]{},;:|@]{1,256})"""
-    r"""(@|%40)(\[[^\]\s]{1,64}\]|%5B[^\s%]{1,64}%5D|[^\W_](?:[\w.-]*\w)?)""",
+_USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
+_LOGIN = re.compile(
+    r"(?i)\b(AUTH[\s=]+[A-Z0-9-]+\s+|Authorization\W{1,4}[A-Z]+\s+)[^\s\"]+|\b(Bearer\s+)[^\s\",;]{12,}"
+)
+_NAMED = re.compile(  # ?token=…, --password=…, and in JSON
+    r"""(?i)((?:password|passwd|secret|token|api[-_]?key)(?:=|%3D|\\?"\s*:\s*\\?"))[^\s"'&,;\\]+"""
+)
+_ADDRESS = re.compile(  # RFC 5322 §3.2.3 has {, } and | in a local part; other spellings of @ need a domain with a dot
+    r"""(?:\\?"(?:[^"\\\n]|\\.){1,256}?\\?"|[^\s"<>()\[\],;:@]{1,512})"""
+    r"""(@|%(?:25)*40|(?:=40|\+40|&\#64;|\\u0040|\uff20)(?=[^\W\d_][\w-]*\.))"""
+    r"""(\[[^\]\s]{1,64}\]|%5B[^\s%]{1,64}%5D|[\w.-]*\w)""",
     re.IGNORECASE,
 )
 
@@ -53,7 +63,8 @@ class Mask:
         """Return a text without secrets and addresses."""
         if self._secrets is not None:
             text = self._secrets.sub(HIDDEN, text)
-        text = _LOGIN.sub(rf"\g<1>{HIDDEN}", text)
+        text = _LOGIN.sub(lambda found: f"{found[1] or found[2]}{HIDDEN}", text)
+        text = _NAMED.sub(rf"\g<1>{HIDDEN}", text)
         text = _USER_INFO.sub(f"{HIDDEN}@", text)
         return _ADDRESS.sub(self._address, text)
 
@@ -88,6 +99,8 @@ def _spellings(secret: str) -> Iterator[str]:
     yield json.dumps(secret)[1:-1]
     yield json.dumps(secret, ensure_ascii=False)[1:-1]
     yield quote(secret, safe="")
+    yield quote_plus(secret)
+    yield secret.encode().hex()
     for before in range(3):  # octets in front of it, which shift what base64 makes of it
         encoded = base64.b64encode(b"x" * before + secret.encode()).decode().rstrip("=")
         whole = encoded[(before * 8 + 5) // 6 : -1]  # characters that have bits of the secret alone
@@ -98,11 +111,16 @@ def _spellings(secret: str) -> Iterator[str]:
 def secrets_of(data: Mapping[str, object], folder: Path) -> frozenset[str]:
     """Return the secrets in the files that settings and environment name, as far as they can be read."""
     names = {*_files_in(data), *(value for name, value in os.environ.items() if _is_file(name))}
-    found = set(_values_in(data))
+    found = {*_values_in(data), *(os.environ[name] for name in os.environ if _is_secret(name))}
+    files = {find_secret(_USERS, beside=folder)}
+    with suppress(OSError):
+        files |= {*Path(CREDENTIALS).iterdir()}
     for name in names:
         found.add(name if "/" not in name and "." not in name else "")  # the secret itself?
+        files.add(find_secret(name, beside=folder))
+    for file in files:
         with suppress(OSError, ValueError):
-            found |= set(_parts(find_secret(name, beside=folder)))
+            found |= set(_parts(file))
     return frozenset(found - {""} - {each for each in names if _is_there(each, folder)})
 
 
@@ -114,6 +132,11 @@ def _is_there(name: str, folder: Path) -> bool:
 
 def _is_file(variable: str) -> bool:
     return variable.startswith("RELAYD_") and variable.endswith("_FILE")
+
+
+def _is_secret(variable: str) -> bool:
+    """Tell whether somebody meant a secret where none is taken."""
+    return variable.startswith("RELAYD_") and variable.endswith(("PASSWORD", "SECRET", "TOKEN"))
 
 
 def _files_in(value: object, key: str = "") -> Iterator[str]:
@@ -144,7 +167,12 @@ def _values_in(value: object, key: str = "") -> Iterator[str]:
 
 def _parts(path: Path) -> Iterator[str]:
     """Give the secret of a file; of one with many lines each part that is long enough to be one."""
-    with path.open("rb") as file:
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
+    )  # a pipe may have no writer
+    with open(descriptor, "rb") as file:  # noqa: PTH123 -- a descriptor
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return
         text = file.read(_LARGEST).decode(errors="replace").rstrip("\r\n")
     if "\n" not in text:
         yield text

@@ -4,16 +4,20 @@ import asyncio
 import base64
 import json
 import os
+import resource
+import signal
 import stat
 import tarfile
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from relayd.cli.support import bundle as bundle_module
 from relayd.cli.support import parts
 from relayd.cli.support.masking import Mask, secrets_of
 from tests.support.builders import a_message
@@ -39,8 +43,23 @@ ADDRESSES = (
     "jürgen@müller.example",
     "kim@[192.0.2.1]",
     "root@localhost",
+    "j{oh}n|s@customer.example",
+    f"{'long' * 70}@customer.example",
+    '"a;b\\"c"@customer.example',
+    "kim@_odd.example",
 )
-LOCALS = ("kim@", "brien", "8sg5t", "SRS0=", "john smith", "jürgen", "root@")
+LOCALS = (
+    "kim@",
+    "brien",
+    "8sg5t",
+    "SRS0=",
+    "john smith",
+    "jürgen",
+    "root@",
+    "oh}n",
+    "longlong",
+    "a;b",
+)
 
 
 @pytest.fixture
@@ -225,10 +244,86 @@ def test_a_file_that_is_there_is_not_written_over(
 LOCAL = some.text(alphabet="abcxyz019.+-_=/!#$%&'*?^`~äß", min_size=1, max_size=20)
 
 
-@given(LOCAL, some.sampled_from([" ", "<", ">", ",", ";", ":", "\t", "|", ""]))
+@given(LOCAL, some.sampled_from([" ", "<", ">", ",", ";", ":", "\t", "(", ")", ""]))
 def test_an_address_is_found_in_any_text(local: str, beside: str) -> None:
     masked = Mask().text(f"{beside}{local}@x.example{beside}")
     assert masked == f"{beside}(1)@x.example{beside}"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("kim%2540x.example", "(1)%2540x.example"),
+        ("kim=40x.example", "(1)=40x.example"),
+        ("kim+40x.example", "(1)+40x.example"),
+        ("kim&#64;x.example", "(1)&#64;x.example"),
+        (r"kim\u0040x.example", r"(1)\u0040x.example"),
+        ("kim\uff20x.example", "(1)\uff20x.example"),
+        ("kim@.x.example", "(1)@.x.example"),
+        ("size=4096 +4012 a=40b", "size=4096 +4012 a=40b"),
+    ],
+)
+def test_other_spellings_of_an_address(text: str, masked: str) -> None:
+    assert Mask().text(text) == masked
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "postgresql://app:SECRET@7@db/x",
+        "postgresql://app:se@SECRET7@db/x",
+        "https://api.example/x?a=1&token=SECRET7&b=2",
+        "https://api.example/x%3Ftoken%3DSECRET7",
+        "--password=SECRET7 -x",
+        '{"api_key": "SECRET7"}',
+        r"{\"client_secret\": \"SECRET7\"}",
+        "Authorization: Basic SECRET7",
+        "authorization=Bearer SECRET7SECRET7",
+        "AUTH=PLAIN SECRET7",
+        "Bearer SECRET7SECRET7",
+    ],
+)
+def test_secrets_that_no_file_has_are_known_by_their_place(text: str) -> None:
+    assert "SECRET" not in Mask().text(text)
+
+
+def test_words_about_secrets_stay() -> None:
+    text = "smarthost.password: unknown key; token_file: there is no such file; 535 bearer token expired"
+    assert Mask().text(text) == text
+
+
+def test_a_pipe_in_the_place_of_a_secret_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert secrets_of({"smarthost": {"password_file": "pipe"}}, tmp_path) == frozenset()
+
+
+def test_users_count_where_no_settings_name_their_file(tmp_path: Path) -> None:
+    (tmp_path / "users").write_text(f"app {SECRETS['hash']}\n")
+    assert SECRETS["hash"] in secrets_of({}, tmp_path)
+    assert "users" not in secrets_of({}, tmp_path / "none")
+
+
+@pytest.mark.usefixtures("no_doctor")
+def test_half_an_archive_is_none(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full, as the kernel says it for a limit."""
+    folder = world.folder / "out"
+    folder.mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    held = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    fill = bundle_module._packed
+
+    def packed(*arguments: Any) -> bytes:
+        octets = fill(*arguments)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+        return octets
+
+    monkeypatch.setattr(bundle_module, "_packed", packed)
+    try:
+        ran = world.run("support-bundle", str(folder))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, held)
+    assert (ran.status, [*folder.iterdir()]) == (os.EX_IOERR, [])
 
 
 def test_the_same_address_has_the_same_number() -> None:
@@ -242,6 +337,8 @@ def test_secrets_of_the_environment_count(tmp_path: Path, monkeypatch: pytest.Mo
     file.write_text(SECRETS["environment"])
     monkeypatch.setenv("RELAYD_SMARTHOST__PASSWORD_FILE", str(file))
     assert SECRETS["environment"] in secrets_of({}, tmp_path)
+    monkeypatch.setenv("RELAYD_SMARTHOST__PASSWORD", SECRETS["mistaken"])  # as nobody should
+    assert SECRETS["mistaken"] in secrets_of({}, tmp_path)
 
 
 @pytest.mark.usefixtures("no_doctor")
