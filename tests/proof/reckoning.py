@@ -54,8 +54,11 @@ def reckon(relay: Daemon, ledger: Ledger, came: Sequence[Message], *, duplicates
         for count in Counter((number_of(each.content), rcpts_of(each)) for each in mail).values()
     )
     reported = {rcpt.decode() for each in reports for rcpt in _FAILED.findall(each.content)}
-    rows = {row.address: row for row in relay.rows() if row.address != REPORTS_TO}
+    all_rows = relay.rows()
+    rows = {row.address: row for row in all_rows if row.address != REPORTS_TO}
+    unsent = [row for row in all_rows if row.address == REPORTS_TO and row.status not in _ARRIVED]
     wrong = [
+        *(f"a report is {each.status.value}: {each.reason}" for each in unsent),
         *_lost(ledger, copies, rows, reported),
         *_unwanted(ledger, copies, rows),
         *_changed(ledger, mail),

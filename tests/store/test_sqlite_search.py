@@ -18,8 +18,11 @@ from relayd.store.sqlite import view as sqlite_view
 from relayd.store.sqlite.connection import open_writer
 from relayd.store.sqlite.search import Search
 from relayd.store.sqlite.view import SqliteView
+from tests.support.builders import a_deferral, a_message, settlements_of
+from tests.support.clock import START
 from tests.support.histories import fill, questions
 from tests.support.stores import ALL, Box, open_memory, open_sqlite
+from tests.support.workers import registered
 
 SCAN = re.compile(r"SCAN (?!wanted|CONSTANT|\(subquery)")
 DOMAIN = "substr(address_key, 1, instr(address_key, '@') - 1)"
@@ -108,6 +111,30 @@ async def test_a_sparse_combination_is_found_in_bounded_steps(
         steps.append(asked.step(ALL))
     assert len(steps) > 3
     assert max(map(len, steps)) <= (SMALL + 1) * 4  # a message has up to four recipients
+
+
+async def test_later_steps_find_mail_that_fails_in_a_new_way_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in the queue all the time, but in none of the states that there was mail in at the beginning."""
+    monkeypatch.setattr(search, "_LOOKED_AT", 1)
+    with_mail = open_sqlite(tmp_path)
+    worker = await registered(with_mail.store, "worker")
+    oldest, *_ = messages = [a_message(at=START, tag="news") for _ in range(6)]
+    for message in messages:
+        await with_mail.put(message, worker=worker)
+    assert isinstance(with_mail.view, SqliteView)
+    asked = Search(with_mail.view._db, Query(unfinished=True, tag=("news",)))
+    found = asked.step(ALL)
+    assert 0 < len(found) < len(messages)
+    for work in await with_mail.claim(worker):
+        if work.message.id == oldest.id:
+            await with_mail.store.settle(work.lease, settlements_of(work, a_deferral()))
+    while not asked.is_done:
+        asked.look_again()
+        found += asked.step(ALL)
+    assert {message_id for message_id, _ in found} == {message.id for message in messages}
+    await with_mail.close()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ Row = tuple[Any, ...]
 SILENT = 15.0
 """Seconds without an answer to a statement; after that it is looked into, unless it may take longer."""
 
+ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""As the first statement of a transaction: all others of it see the same instant."""
 
 _NO_LOCK = (
     "55P03"  # lock_not_available: https://www.postgresql.org/docs/current/errcodes-appendix.html

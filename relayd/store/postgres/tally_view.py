@@ -13,11 +13,11 @@ from relayd.ports.upkeep import TALLIED_AT_ONCE
 from relayd.store.postgres import tallying
 from relayd.store.postgres.events import SEEN
 from relayd.store.postgres.line import Session
+from relayd.store.postgres.session import ONE_SNAPSHOT
 from relayd.store.tallies import REST, Sums, folded, pieces_of
 from relayd.store.values import from_ms, to_ms
 
 _LIVE = 2 * TALLIED_AT_ONCE  # events that a question counts for itself
-_ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 _BEHIND = f"SELECT at FROM event WHERE number > $1 AND number < {SEEN} ORDER BY number LIMIT 1"  # noqa: S608 -- constants
 _PIECES = "unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS piece (span, low, high)"
 _ANY_BOUNCE = " + ".join(BOUNCES)
@@ -31,7 +31,7 @@ _BOUNCES_FIRST = f"sum({_ANY_BOUNCE}) DESC, {{folded}}"
 async def answer(db: Session, query: TallyQuery) -> TallyAnswer:
     """Answer a question, at the beginning of a transaction."""
     await db.begin()
-    await db.execute(_ONE_SNAPSHOT)
+    await db.execute(ONE_SNAPSHOT)
     rest, counted_until = await tallying.uncounted(db, _LIVE), None
     begins, kept = await tallying.complete_from(db)
     if rest is not None:

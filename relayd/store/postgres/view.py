@@ -41,6 +41,7 @@ from relayd.store.postgres.permits import PostgresPermitsView
 from relayd.store.postgres.questions import Questions
 from relayd.store.postgres.samples import PostgresSamplesView
 from relayd.store.postgres.search import Search
+from relayd.store.postgres.session import ONE_SNAPSHOT
 from relayd.store.postgres.sites import PostgresSitesView
 from relayd.store.postgres.trust import PostgresTrustView
 from relayd.store.recipient_rows import recipient_row, status_in
@@ -163,6 +164,10 @@ class PostgresView:
         within: float | None,
     ) -> Page:
         async def question(db: Session) -> Page:
+            await db.begin()
+            await db.execute(
+                ONE_SNAPSHOT
+            )  # mail that moves on while it is looked for is not missed
             search = Search(query, before=before, back_from=back_from, within=within)
             await search.begin(db)
             found: list[RecipientRow] = []

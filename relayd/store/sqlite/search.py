@@ -38,7 +38,10 @@ _BACK = _Course(1, "ASC", "DESC", ">", "<", 2**31)
 
 
 class Search:
-    """One question, answered step by step. Each step sees what is there at its time."""
+    """One question, answered step by step. Each step sees what is there at its time.
+
+    A step that is not in the transaction of the one before, or of the beginning, comes after `look_again`.
+    """
 
     def __init__(
         self,
@@ -70,11 +73,19 @@ class Search:
         """Go on with mail of the next age that there is any of."""
         self._end = self._edge - self._course.step
         while self.is_done and self._ages:
-            low, high, asked = self._ages.pop(0)
+            low, high, self._asked = self._ages.pop(0)
             first, self._end = (low, high) if self._course is _BACK else (high, low)
             if self._is_ahead(first, self._edge):
                 self._go_to(first)
-            self._choose(asked)
+            self._choose(self._asked)
+
+    def look_again(self) -> bool:
+        """Choose anew what leads on, as by now mail may be in a state that none was in; tell whether there may be more."""
+        if not any(path.is_wide for path in self._asked):  # to gather those again takes long
+            self._choose(self._asked)
+            if self.is_done:
+                self._begin()
+        return not self.is_done
 
     def _choose(self, asked: Sequence[Path]) -> None:
         """Choose the indexes that lead to mail of this age; leave it out if it has nothing that matches."""

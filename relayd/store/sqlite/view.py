@@ -1,7 +1,7 @@
 """Questions to the store, from any process: a read-only connection, short reads (HQ-04)."""
 
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -198,26 +198,40 @@ class SqliteView:
             from relayd.store.sqlite import networks  # noqa: PLC0415 -- few ask for one
 
             if (client := networks.compared(query.client)) is not None:
-                with self._file.reading():
-                    search = Search(
-                        self._db, query, before=before, back_from=back_from, client=client
-                    )
-                found = self._searched(search, limit, min(steps, networks.STEPS))
+                found, search = self._searched(
+                    query,
+                    limit,
+                    min(steps, networks.STEPS),
+                    before=before,
+                    back_from=back_from,
+                    client=client,
+                )
                 if len(found) == limit or search.is_done:
                     return _page_of(found, search, before, back_from)
-        with self._file.reading():
-            search = Search(self._db, query, before=before, back_from=back_from)
-        return _page_of(self._searched(search, limit, steps), search, before, back_from)
+        found, search = self._searched(query, limit, steps, before=before, back_from=back_from)
+        return _page_of(found, search, before, back_from)
 
-    def _searched(self, search: Search, limit: int, steps: int) -> list[RecipientRow]:
-        """Return the next recipients, in the order in which the search goes, after a number of steps at most."""
+    def _searched(
+        self, query: Query, limit: int, steps: int, **course: Any
+    ) -> tuple[list[RecipientRow], Search]:
+        """Return the next recipients, in the order in which the search goes, after a number of steps at most.
+
+        A search by what was there a moment ago misses what has changed since, so it begins in its first step.
+        """
         found: list[RecipientRow] = []
-        while len(found) < limit and not search.is_done and steps:
+        with self._file.reading():
+            search = Search(self._db, query, **course)
+            if limit and not search.is_done:
+                found += self._step(search, limit)
+        while len(found) < limit and not search.is_done and (steps := steps - 1):
             with self._file.reading():
-                keys = search.step(limit - len(found))
-                found += [recipient_row(row) for row in fetch(self._db, _FIND, (_array_of(keys),))]
-            steps -= 1
-        return found
+                if search.look_again():
+                    found += self._step(search, limit - len(found))
+        return found, search
+
+    def _step(self, search: Search, limit: int) -> Iterator[RecipientRow]:
+        keys = search.step(limit)
+        return map(recipient_row, fetch(self._db, _FIND, (_array_of(keys),)))
 
     @_question
     def history(self, message_id: MessageId) -> Sequence[HistoryEntry]:
@@ -257,6 +271,8 @@ class SqliteView:
         while len(found) < limit and not search.is_done and steps:
             steps -= 1
             with self._file.reading():
+                if not search.look_again():
+                    break
                 rows = fetch(self._db, _KEYS_OF_ADDRESSES, (_array_of(search.step(_AT_ONCE)),))
                 keys = [key for key in dict.fromkeys(key for (key,) in rows) if key not in seen]
                 seen.update(keys)
