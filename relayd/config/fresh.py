@@ -6,14 +6,14 @@ asked for, and that the replaced one is kept. Secrets are written first: setting
 
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from relayd.config.change import told
-from relayd.config.load import from_mapping, read
+from relayd.config.load import from_mapping, load, read
 from relayd.config.toml_text import toml_of
 from relayd.errors import ConfigError, Mistake
 from relayd.files import alone_in, make_folder
@@ -84,7 +84,8 @@ def _is_empty(value: object) -> bool:
 def write_fresh(draft: Draft, path: str, *, group: int | None) -> tuple[Path, ...]:
     """Write all files, for us and `group`, or for us alone. Files that are there are renamed. Raises ConfigError.
 
-    All of them or none: what was written is taken back when the next one cannot be.
+    All of them or none: what was written is taken back when the next one cannot be, and when all together are not
+    right, such as with a certificate that cannot be read.
     """
     real = Path(os.path.realpath(path))
     text = toml_of(draft.values, draft.about)
@@ -94,18 +95,20 @@ def write_fresh(draft: Draft, path: str, *, group: int | None) -> tuple[Path, ..
     with told(path):
         if real.parent.parent.is_dir():
             make_folder(real.parent, _FOLDER_MODE)
-        with alone_in(real.parent):
-            _write_all(files, partial(_dress, group=group))
+        with alone_in(real.parent), _all_or_none(files, partial(_dress, group=group)):
+            load(path)
     return tuple(files)
 
 
-def _write_all(files: Mapping[Path, str], dress: Callable[[int, Path], None]) -> None:
-    """Write every file, or leave all as they were. Raises OSError."""
+@contextmanager
+def _all_or_none(files: Mapping[Path, str], dress: Callable[[int, Path], None]) -> Iterator[None]:
+    """Write every file; leave all as they were if that, or what is done then, fails. Raises OSError."""
     begun: list[tuple[Path, Path | None]] = []
     try:
         for file, content in files.items():
             begun.append((file, _keep(file)))
             put(file, content, dress)
+        yield
     except BaseException:  # also who presses Ctrl-C
         for file, kept in reversed(begun):
             with suppress(OSError):

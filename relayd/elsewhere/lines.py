@@ -14,6 +14,7 @@ from relayd.policy.delivery.route import HostPort
 
 _Network = IPv4Network | IPv6Network
 _LARGEST = 4 << 20  # octets of a file
+_DIGITS = 15
 _REPLACED = "\ufffd"
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_])?")
 _SERVICES = {"smtp": 25, "submission": 587, "submissions": 465, "smtps": 465}  # RFC 6335
@@ -96,10 +97,15 @@ def host_port(text: str, default: int) -> HostPort | None:
     else:
         host, _, port = text.partition(":")
     host = host.removeprefix("IPv6:").removeprefix("ipv6:").rstrip(".").lower()
-    number = default if not port else _SERVICES.get(port, int(port) if port.isdecimal() else 0)
+    number = default if not port else _SERVICES.get(port, whole(port))
     if not 0 < number < 65536 or not (_is_address(host) or _HOST.fullmatch(host)):
         return None
     return HostPort(host=host, port=number)
+
+
+def whole(text: str) -> int:
+    """Read a number; 0 if it is none, or longer than any that is meant."""
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _DIGITS else 0
 
 
 def _is_address(text: str) -> bool:

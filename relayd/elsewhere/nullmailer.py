@@ -15,6 +15,7 @@ from relayd.elsewhere.lines import (
     is_domain,
     is_mailbox,
     main_text,
+    whole,
 )
 from relayd.policy.tls.ladder import TlsMode
 
@@ -60,8 +61,8 @@ def read_nullmailer(path: Path) -> Found:
     if admin := first_line(folder / "adminaddr", found):
         add_alias("*", admin.split(","), "adminaddr", found)
     lifetime = first_line(folder / "queuelifetime", found)
-    if lifetime.isdecimal() and int(lifetime):
-        found.set("retry", "give_up_after", f"{lifetime}s")
+    if seconds := whole(lifetime):
+        found.set("retry", "give_up_after", f"{seconds}s")
     return found
 
 

@@ -9,7 +9,7 @@ from itertools import chain, pairwise
 from pathlib import Path
 
 from relayd.elsewhere.found import Found, Listener
-from relayd.elsewhere.lines import first_line, is_domain, logical_lines, networks_in, text_of
+from relayd.elsewhere.lines import first_line, is_domain, logical_lines, networks_in, text_of, whole
 from relayd.elsewhere.postfix_addresses import read_addresses
 from relayd.elsewhere.postfix_files import Tables, parameters, words
 from relayd.elsewhere.postfix_ways import Ways
@@ -146,6 +146,12 @@ def read_postfix(path: Path) -> Found:
     origin = values.get("myorigin", "")
     origin = first_line(Path(origin), found) if origin.startswith("/") else origin
     found.local_domain = origin if is_domain(origin) else ""
+    here = [each for each in words(values.get("mydestination", "")) if is_domain(each)]
+    if others := [each for each in here if each != name and not each.startswith("localhost.")]:
+        found.note(
+            "main.cf: mydestination",
+            f"relayd delivers to no mailboxes: mail to {', '.join(others)[:60]} is sent on like all other; see [routes]",
+        )
     tables = Tables(found, values)
     master = main.with_name("master.cf")
     Ways(values, tables, found, _smtp_services(master, found)).read()
@@ -220,10 +226,10 @@ def _are_refused(values: Mapping[str, str], found: Found) -> bool:
 
 def _read_limits(values: Mapping[str, str], found: Found) -> None:
     if (size := values.get("message_size_limit", "")).isdecimal():
-        found.set("limits", "message_size", message_size(int(size)))
+        found.set("limits", "message_size", message_size(whole(size)))
     lifetime = _TIME.fullmatch(values.get("maximal_queue_lifetime", ""))
-    if lifetime and int(lifetime[1]):
-        found.set("retry", "give_up_after", f"{int(lifetime[1])}{lifetime[2] or 'd'}")
+    if lifetime and (length := whole(lifetime[1])):
+        found.set("retry", "give_up_after", f"{length}{lifetime[2] or 'd'}")
     if (protocols := words(values.get("inet_protocols", ""))) in (["ipv4"], ["ipv6"]):
         found.set("direct", "families", protocols)
 

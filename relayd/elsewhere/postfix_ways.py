@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from relayd.elsewhere.found import SUBMISSIONS, Found, Server, alike, secured
-from relayd.elsewhere.lines import host_port, is_domain, is_mailbox
+from relayd.elsewhere.lines import host_port, is_domain, is_mailbox, whole
 from relayd.elsewhere.postfix_files import Tables, words
 from relayd.policy.delivery.route import HostPort
 from relayd.policy.tls.ladder import TlsMode
@@ -110,8 +110,8 @@ class Ways:
             key_file=self._path("smtp_tls_key_file") or self._path("smtp_tls_cert_file"),
             ehlo=self._name("smtp_helo_name"),
             source_address=self._source(),
-            connections=_number(self.values.get("smtp_destination_concurrency_limit", ""), 1000),
-            recipients=_number(self.values.get("smtp_destination_recipient_limit", ""), 100),
+            connections=min(whole(self.values.get("smtp_destination_concurrency_limit", "")), 1000),
+            recipients=min(whole(self.values.get("smtp_destination_recipient_limit", "")), 100),
         )
 
     def _login(self, written: str, hop: HostPort, sender: str) -> tuple[str, str]:
@@ -127,9 +127,10 @@ class Ways:
 
     def _tls(self, hop: str, place: str) -> TlsMode:
         named = host_port(hop, 25)
-        policy = (
-            self._policies.get(hop.lower()) or self._policies.get(named.host if named else "") or ""
-        )
+        host = named.host if named else ""
+        above = [f".{host.split('.', count)[count]}" for count in range(1, host.count(".") + 1)]
+        keys = (hop.lower(), host, *(above if is_domain(host) else ()))
+        policy = next((self._policies[key] for key in keys if self._policies.get(key)), "")
         level = (policy.split() or [self._level()])[0]
         if told := _ODD_LEVELS.get(level):
             self.found.note(f"main.cf: smtp_tls_security_level ({place})", told)
@@ -227,7 +228,3 @@ class Ways:
                 else _LEVELS.get(word, TlsMode.OPPORTUNISTIC).value
             )
             self.found.set("tls_policy", pattern, wanted)
-
-
-def _number(text: str, most: int) -> int:
-    return min(int(text), most) if text.isdecimal() else 0

@@ -14,6 +14,7 @@ from relayd.elsewhere.lines import (
     is_mailbox,
     main_text,
     text_of,
+    whole,
 )
 from relayd.policy.tls.ladder import TlsMode
 
@@ -78,8 +79,7 @@ def _values(text: str, found: Found) -> dict[str, str]:
 
 def _server(values: dict[str, str], found: Found) -> Server | None:
     written = values.get("mailhub", "") or "mail"  # the name that sSMTP was built with
-    port = values.get("remoteport", "")
-    host = host_port(written, int(port) if port.isdecimal() else 25)
+    host = host_port(written, whole(values.get("remoteport", "")) or 25)
     if host is None:
         found.note("ssmtp.conf: mailhub", "it is no host: write it into smarthost.hosts")
         return None

@@ -66,6 +66,10 @@ def _place_local(found: Found) -> None:
         found.rule(found.fqdn).address = found.local_sender
     elif found.local_domain and found.local_domain.lower() != found.fqdn.lower():
         found.domains.setdefault(found.fqdn, found.local_domain)
+        found.note(
+            f"senders at {found.fqdn}",
+            f"become senders at {found.local_domain}, also where a program writes the whole address",
+        )
 
 
 def _names(found: Found) -> list[tuple[Server, str]]:

@@ -10,7 +10,6 @@ from relayd.cli.first.drafting import HEAD, group_of, places_beside
 from relayd.cli.output import printable
 from relayd.config import units
 from relayd.config.fresh import Draft, judged, refuse_replacing, write_fresh
-from relayd.config.load import load
 from relayd.config.peek import DEFAULT_SETTINGS, LOCAL_SOCKET
 from relayd.config.toml_text import toml_of
 from relayd.elsewhere import exim, msmtp, nullmailer, postfix, ssmtp
@@ -57,7 +56,6 @@ def carry_over(
         refuse_replacing(draft, settings)
     files = write_fresh(draft, settings, group=group_of(result))
     click.echo(printable(f"written: {', '.join(map(str, files))}"))
-    load(settings)
 
 
 def _name(name: str) -> str:

@@ -93,6 +93,11 @@ def test_all_files_or_none(tmp_path: Path) -> None:
     assert {each.name for each in tmp_path.iterdir()} == {path.name, secret.name, in_the_way.name}
     assert (path.read_text(), secret.read_text()) == ("old settings", "old secret")
     in_the_way.rmdir()
+    lost = {"hosts": ["a.test:25"], "certificate": "/nonexistent", "key_file": "/nonexistent"}
+    with pytest.raises(ConfigError, match=r"smarthosts\.lost\.certificate"):
+        write_fresh(a_draft(smarthosts={"lost": lost}), str(path), group=None)
+    assert {each.name for each in tmp_path.iterdir()} == {path.name, secret.name}
+    assert (path.read_text(), secret.read_text()) == ("old settings", "old secret")
     write_fresh(a_draft(), str(path), group=None)
     assert secret.read_text() == "hidden\n"
 

@@ -108,6 +108,7 @@ def test_the_program_and_we_read_the_same(tmp_path: Path, monkeypatch: pytest.Mo
         (["relayhost = [a.test]", "smtp_tls_security_level = dane-only"], ["a.test:25"], "verify"),
         (["relayhost = [a.test]", "smtp_enforce_tls = Yes"], ["a.test:25"], "verify"),
         (["relayhost = [a.test] [b.test]", "smtp_tls_policy_maps = inline:{ [b.test]=secure }"], ["a.test:25"], "off"),
+        (["relayhost = [a.test]:587", "smtp_tls_policy_maps = inline:{ .test=secure }"], ["a.test:587"], "verify"),
         (["default_transport = smtp:[a.test]:26"], ["a.test:26"], "off"),
         (["relayhost = [a.test]", "default_transport = smtp"], ["a.test:25"], "off"),
         (["transport_maps = inline:{ *=smtp:[a.test]:27 }"], ["a.test:27"], "off"),
@@ -296,6 +297,24 @@ def test_a_password_is_for_the_host_it_was_written_for(read: Read) -> None:
     assert [each.host for each in found.server.hosts] == ["a.test", "c.test"]
     assert (found.server.username, found.server.password) == ("me", "one")
     assert "b.test:587 has others" in told(found)
+
+
+def test_numbers_are_of_any_length(read: Read) -> None:
+    many = "9" * 5000
+    limits = ("message_size_limit", "maximal_queue_lifetime", "smtp_destination_recipient_limit")
+    found = read("relayhost = [a.test]", *(f"{each} = {many}" for each in limits))
+    assert found.tables == {"limits": {"message_size": "512000000B"}}
+    assert read(f"relayhost = [a.test]:{many}").flaws()
+
+
+def test_mail_that_stayed_here_is_told(read: Read) -> None:
+    found = read(
+        "relayhost = [a.test]",
+        "myorigin = shop.example",
+        "mydestination = $myhostname, localhost.$mydomain, localhost, shop.example",
+    )
+    assert "mail to shop.example is sent on" in told(found)
+    assert "senders at mail.shop.example: become senders at shop.example" in told(found)
 
 
 def test_names_in_each_other_cost_little() -> None:
