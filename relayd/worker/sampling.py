@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
 from datetime import timedelta
 
 import structlog
@@ -36,8 +35,8 @@ async def keep_sampling(
     counters: Callable[[], Iterable[Sample]],
 ) -> None:
     """Look whose turn it is, each machine at another time."""
-    told = Seldom()
-    with closing(open_view()) as view:
+    told, view = Seldom(), open_view()
+    try:
         while True:
             try:
                 await samples.note_work(numbers_of(counters()))
@@ -48,6 +47,8 @@ async def keep_sampling(
                 if told.is_due(clock.monotonic()):
                     log.warning("sample_failed", fault="local", reason=str(error))
             await asyncio.sleep(_LOOKED + worker % 8 / 3)
+    finally:
+        await asyncio.to_thread(view.close)  # it waits for a count that is under way
 
 
 async def count_for_all(samples: Samples, *, view: QueueView, clock: Clock) -> bool:

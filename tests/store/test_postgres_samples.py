@@ -14,9 +14,10 @@ from relayd.metrics.exposition import render
 from relayd.metrics.families import SOFT_BOUNCE, Sample
 from relayd.metrics.figures import Figures, OwnFigures, SharedFigures
 from relayd.ports.view import Metric, Status
+from relayd.store.postgres.line import Session, ask_once
 from relayd.store.postgres.queue import PostgresStore
 from relayd.store.postgres.view import PostgresView
-from relayd.worker.sampling import count_for_all, numbers_of
+from relayd.worker.sampling import count_for_all, keep_sampling, numbers_of
 from tests.support.builders import a_message
 from tests.support.clock import FakeClock
 from tests.support.postgres import Server, needs_postgres
@@ -28,6 +29,7 @@ _CALLS = (
     "SELECT coalesce(sum(calls), 0) FROM pg_stat_statements"
     " WHERE query ~ 'FROM (queue|delivery|endpoint|site_state|tally)' AND query ~ '^SELECT'"
 )
+_WAITING = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 _LEASE = timedelta(minutes=1)
 
 
@@ -148,6 +150,46 @@ async def test_who_dies_in_it_is_followed(
     assert not await two.store.samples.take_turn(_LEASE)
     server.run(_LATER)
     assert await two.store.samples.take_turn(_LEASE)
+
+
+async def test_who_is_stopped_in_a_count_waits_beside_all_else(
+    server: Server, machine: Callable[[str], Machine]
+) -> None:
+    """The connection cannot be closed before the server has answered, and a worker has other things to end."""
+    one, steps = machine("one"), list[str]()
+    await one.begin()
+    is_locked, goes_on = asyncio.Event(), asyncio.Event()
+
+    class View(PostgresView):
+        def close(self) -> None:
+            super().close()
+            steps.append("closed")
+
+    async def lock(db: Session) -> None:
+        await db.execute("LOCK TABLE queue IN ACCESS EXCLUSIVE MODE")
+        is_locked.set()
+        await goes_on.wait()
+
+    locked = one.store._lease.submit(lock)
+    await is_locked.wait()
+    sampling = asyncio.ensure_future(
+        keep_sampling(
+            one.store.samples,
+            worker=0,
+            open_view=partial(View, server.url(), within=5),
+            clock=one.clock,
+            counters=list,
+        )
+    )
+    while not await ask_once(server.url(), lambda db: db.value(_WAITING)):
+        pass
+    sampling.cancel()
+    await asyncio.sleep(0)
+    steps.append("went on")
+    goes_on.set()
+    await locked
+    await asyncio.wait({sampling})
+    assert steps == ["went on", "closed"]
 
 
 async def test_one_of_many_gets_the_turn(machine: Callable[[str], Machine]) -> None:

@@ -30,6 +30,10 @@ class Questions:
             target=self._loop.run_forever, daemon=True, name="relayd-ask"
         )
         self._is_known = False  # the schema is one that we read
+        self._begins = (
+            threading.Lock()
+        )  # held to begin a question, and to say that there are no more
+        self._is_closed = False
 
     def ask(self, question: Operation[T]) -> T:
         """Return the answer; each statement of the question sees one instant, unless it begins a transaction.
@@ -47,11 +51,12 @@ class Questions:
         return await asyncio.wrap_future(self._begun(question))
 
     def _begun(self, question: Operation[T]) -> "concurrent.futures.Future[T]":
-        if self._loop.is_closed():
-            raise StoreUnavailable("the view is closed")
-        if not self._thread.is_alive():
-            self._thread.start()
-        return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop)
+        with self._begins:
+            if self._is_closed:
+                raise StoreUnavailable("the view is closed")
+            if not self._thread.is_alive():
+                self._thread.start()
+            return asyncio.run_coroutine_threadsafe(self._ask(question), self._loop)
 
     async def _ask(self, question: Operation[T]) -> T:
         if not self._is_known:  # in a transaction of its own: a question may choose how it sees
@@ -60,8 +65,11 @@ class Questions:
         return await self._line.submit(question, is_one=True)
 
     def close(self) -> None:
-        if self._loop.is_closed():
-            return
+        """Answer what was begun, which another thread may wait for, and no more."""
+        with self._begins:
+            if self._is_closed:
+                return
+            self._is_closed = True
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._line.close(), self._loop).result()
             self._loop.call_soon_threadsafe(self._loop.stop)
