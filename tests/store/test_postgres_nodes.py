@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import timedelta
 
 import pytest
 
-from relayd.errors import StoreBroken, StoreUnavailable
+from relayd.errors import CommitUnknown, StoreBroken, StoreUnavailable
 from relayd.mail.ids import WorkerIdentity
 from relayd.ports.membership import Cluster, Others
 from relayd.store.postgres import nodes
@@ -16,6 +16,7 @@ from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
 from tests.support.builders import a_message
 from tests.support.clock import START, FakeClock
+from tests.support.cut_proxy import Cut, a_cut_proxy
 from tests.support.postgres import needs_postgres
 from tests.support.stores import LEASE
 
@@ -25,14 +26,16 @@ pytestmark = needs_postgres
 class Machine:
     """One of them, with one worker."""
 
-    def __init__(self, name: str, clock: FakeClock, mark: str = "folder") -> None:
+    def __init__(
+        self, name: str, clock: FakeClock, mark: str = "folder", url: str | None = None
+    ) -> None:
         def leases_by() -> float:
             return (clock.now() - START).total_seconds()
 
         self.name = name
         self.others: list[Others] = []
         self.store = PostgresStore.open(
-            postgres.database(),
+            url or postgres.database(),
             clock=clock,
             slots={},
             leases_by=leases_by,
@@ -131,6 +134,30 @@ async def test_who_was_silent_for_the_time_of_a_lease_joins_anew(
     clock.advance(timedelta(seconds=1))
     await one.renew()
     assert await two.renew() == Others(1, 1, know_us=True)
+
+
+async def test_who_was_silent_and_hears_no_answer_joins_anew_all_the_same(
+    clock: FakeClock, machine: Callable[[str], Machine]
+) -> None:
+    """Its renewal is committed, so the next one finds that it was seen a moment ago. The others have its part by then."""
+    two, exchanges = machine("two"), 0
+    await two.begin()
+    async with a_cut_proxy(postgres.server().folder) as proxy:
+        one = Machine("one", clock, url=f"postgresql://relayd@/postgres?host={proxy.folder}")
+        await one.begin()
+        for cut in (None, None, Cut.READY):  # the first time statements are new to the connection
+            while not (await one.renew()).know_us or not (await two.renew()).know_us:
+                clock.advance(timedelta(seconds=1))
+            clock.advance(timedelta(seconds=59))
+            await two.renew()
+            clock.advance(timedelta(seconds=1))
+            proxy.watch("relayd/renew", cut, exchanges)  # the last one is the commit
+            with suppress(CommitUnknown):
+                await one.renew()
+            exchanges = proxy.exchanges
+        assert proxy.has_cut
+        assert not (await one.renew()).know_us
+        await one.store.close()
 
 
 async def test_who_starts_again_at_once_has_the_part_that_it_had(

@@ -70,6 +70,10 @@ class Members:
         may_be_gone = at.may_take_over and not is_set
         alive_at = seen.now if may_be_gone else min(seen.before, seen.now)
         if seen.now - seen.before >= nodes.ALIVE_FOR:
+            self._since, self._is_known = (
+                None,
+                False,
+            )  # also if nobody hears whether this is committed
             await self._note(db, None)
             others = await nodes.others(db, self._worker, since=None, alive_at=alive_at)
             return Found(None, others, None)
@@ -80,6 +84,7 @@ class Members:
 
     async def _note(self, db: Session, since: int | None) -> None:
         if self._worker is not None and since != self._noted:
+            self._noted = -1  # until it is known to be committed
             await nodes.counted(db, self._worker, since=since)
 
     def _counted_since(self, seen: Seen) -> int:
