@@ -95,17 +95,19 @@ class Window:
         """Set those aside whose answer is late; tell whether the window for these has no room for all. `now` is the loop's."""
         if not self.is_crowded or now - self._looked_at < _LOOK_EVERY:
             return False
-        self._looked_at = now
+        self._looked_at, has_all = now, True
         for queue in queues:
             is_late = queue.probing and now - queue.opened_at >= ASIDE_AFTER
-            if is_late and not queue.is_aside:
-                if not self._admission.has_room_aside(self.load, queue.probing):
-                    return True
-                queue.is_aside = True
-                self.load.messages -= queue.probing
-                self.load.probing -= queue.probing
-                self.load.aside += queue.probing
-        return False
+            if not is_late or queue.is_aside:
+                continue
+            if not self._admission.has_room_aside(self.load, queue.probing):
+                has_all = False  # one that has less may find room yet
+                continue
+            queue.is_aside = True
+            self.load.messages -= queue.probing
+            self.load.probing -= queue.probing
+            self.load.aside += queue.probing
+        return not has_all
 
 
 def _held(work: Work) -> int:

@@ -24,6 +24,7 @@ from relayd.mail.words import Category
 from relayd.net.smtp.breakdown import broken
 from relayd.policy.delivery import history, looking
 from relayd.policy.delivery.admission import (
+    CLAIM_EACH,
     PROBING_WINDOW,
     QUEUE_WINDOW,
     SLOW_WINDOW,
@@ -632,6 +633,29 @@ async def test_hundreds_of_silent_destinations_keep_no_new_one_from_being_asked(
         await asked.wait()  # the window for these has no more room
         end.set()
         await eventually(lambda: post.scheduler._window.load == Load())
+
+
+async def test_one_that_has_much_keeps_nobody_else_from_being_set_aside(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have more than the window for these has room for."""
+    monkeypatch.setattr(Rerouter, "belongs", lambda *_: True)
+    async with ScriptedServer() as server, a_post(server.port) as post:
+        scheduler, end = post.scheduler, asyncio.Event()
+        scheduler._window = Window(400)
+        scheduler._next_hop = lambda _: Mute(end)
+        for number in range(CLAIM_EACH):
+            much = a_recipient(f"u{number}@much.test", destination="mx:much.test")
+            await post.store.enqueue(a_message(much), worker=post.worker, lease_for=None)
+        scheduler.wake()
+        await eventually(lambda: post.leased() == CLAIM_EACH)
+        for number in range(CLAIM_EACH):
+            few = a_recipient("a@few.test", destination=f"mx:{number}.test")
+            await post.store.enqueue(a_message(few), worker=post.worker, lease_for=None)
+        await eventually(lambda: scheduler._window.load.aside == 75)
+        assert not scheduler._queues["mx:much.test"].is_aside
+        end.set()
+        await eventually(lambda: scheduler._window.load == Load())
 
 
 async def test_who_was_late_and_answers_gets_the_rest_of_its_mail(

@@ -14,7 +14,7 @@ from relayd.deliverer.nexthop import admittance
 from relayd.deliverer.nexthop.hosts import NotYet
 from relayd.deliverer.nexthop.rates import Rates
 from relayd.deliverer.nexthop.sites import Sites
-from relayd.deliverer.nexthop.slots import ConnectionSlots
+from relayd.deliverer.nexthop.slots import ConnectionSlots, SentAway
 from relayd.mail.operator import Action as Act
 from relayd.policy.delivery import throttle
 from relayd.policy.delivery.admission import SLOW_WINDOW
@@ -67,6 +67,23 @@ async def test_who_gives_up_waiting_leaves_the_place_to_the_next() -> None:
     waiting[1].cancel()  # who has just been given it
     await eventually(lambda: taken == [2])
     assert [one.cancelled() for one in waiting] == [True, True, False]
+
+
+async def test_who_is_sent_away_and_gives_up_at_once_had_no_place() -> None:
+    """Its queue may be closed at the moment in which others need the room."""
+    slots = ConnectionSlots(1)
+    await slots.acquire()
+    waiting = [asyncio.ensure_future(slots.acquire()) for _ in range(throttle.LINE_KEPT + 2)]
+    await asyncio.sleep(0)
+    slots.shorten_line(asyncio.get_running_loop().time(), to_seconds=1)
+    waiting[-1].cancel()  # who has just been sent away
+    gone = await asyncio.gather(*waiting[-2:], return_exceptions=True)
+    assert [type(each) for each in gone] == [SentAway, asyncio.CancelledError]
+    assert not any(each.done() for each in waiting[:-2]), "the place is taken still"
+    for each in waiting:
+        each.cancel()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert slots.taken == 1
 
 
 # --- the slow start

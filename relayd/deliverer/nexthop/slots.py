@@ -69,8 +69,8 @@ class ConnectionSlots:
         try:
             await slot
         except asyncio.CancelledError:
-            if not slot.cancelled():  # it was given at this very moment
-                self.release()
+            if slot.done() and not slot.cancelled() and slot.exception() is None:
+                self.release()  # it was given at this very moment
             self._tell()
             raise
 
