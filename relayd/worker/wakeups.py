@@ -50,7 +50,7 @@ class SocketWakeups:
         self._directory = Path(f"{control_socket}.wake")
         self._path = self._directory / name
         self._on_hint = on_hint
-        self._is_resting = self._is_due = False
+        self._is_resting = self._is_due = self._has_place = False
         self._loop = asyncio.get_running_loop()
         self._socket: socket.socket | None = None
         try:
@@ -62,10 +62,11 @@ class SocketWakeups:
             log.warning("wakeups_off", fault="local", reason=str(error))
         else:
             self._loop.add_reader(self._socket, self._heard, self._socket)
+            self._has_place = True
 
     @property
     def are_heard(self) -> bool:
-        return self._socket is not None
+        return self._has_place
 
     def give(self) -> None:
         """Tell the others: now, or when the rest after the last time is over."""

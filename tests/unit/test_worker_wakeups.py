@@ -27,9 +27,10 @@ def test_the_others_hear_it_at_once_and_many_are_two(tmp_path: Path) -> None:
             assert one._is_due, "the others wait for the end of the rest"
             await until(lambda: not one._is_resting)
             assert sorted(heard) == ["2", "2", "3", "3"]
-            three.close()
+            three.close()  # with a last hint
+            await until(lambda: sorted(heard[4:]) == ["1", "2"])
             two.give()
-            await until(lambda: heard[4:] == ["1"])
+            await until(lambda: heard[6:] == ["1"])
 
     asyncio.run(main())
 
@@ -58,6 +59,7 @@ def test_without_a_place_a_worker_is_deaf(tmp_path: Path) -> None:
         with capture_logs() as logs:
             deaf = SocketWakeups(str(tmp_path / "gone" / "control.sock"), "1", lambda: None)
         assert [line["event"] for line in logs] == ["wakeups_off"]
+        assert not deaf.are_heard, "looks at the store are not rare then"
         deaf.give()
         deaf.close()
 
