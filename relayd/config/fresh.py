@@ -81,8 +81,12 @@ def _is_empty(value: object) -> bool:
             return False
 
 
-def write_fresh(draft: Draft, path: str, *, group: int | None) -> tuple[Path, ...]:
-    """Write all files, for us and `group`, or for us alone. Files that are there are renamed. Raises ConfigError.
+def write_fresh(
+    draft: Draft, path: str, *, group: int | None, replaces: bool = True
+) -> tuple[Path, ...]:
+    """Write all files, for us and `group`, or for us alone. Raises ConfigError.
+
+    Files that are there are renamed, or, if it replaces none, refused: somebody may have been faster.
 
     All of them or none: what was written is taken back when the next one cannot be, and when all together are not
     right, such as with a certificate that cannot be read.
@@ -95,8 +99,11 @@ def write_fresh(draft: Draft, path: str, *, group: int | None) -> tuple[Path, ..
     with told(path):
         if real.parent.parent.is_dir():
             make_folder(real.parent, _FOLDER_MODE)
-        with alone_in(real.parent), _all_or_none(files, partial(_dress, group=group)):
-            load(path)
+        with alone_in(real.parent):
+            if not replaces:
+                refuse_replacing(draft, path)
+            with _all_or_none(files, partial(_dress, group=group)):
+                load(path)
     return tuple(files)
 
 

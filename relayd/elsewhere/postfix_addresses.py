@@ -13,6 +13,7 @@ from relayd.elsewhere.postfix_files import Tables, words
 _SENDERS = ("smtp_generic_maps", "sender_canonical_maps", "canonical_maps")
 _CHECKS = ("header_checks", "smtp_header_checks")
 _CHECK = re.compile(r"/(.*)/[a-zA-Z]*\s+(\S+)\s*(.*)")
+_STEPS = {"if": 1, "endif": -1}
 _FIELD = re.compile(r"\^([A-Za-z0-9-]+):(?:\.\*|\\s\*|\s)*\$?")
 
 
@@ -109,10 +110,12 @@ def _read_checks(text: str, place: str, found: Found) -> None:
     """Take over fields that go, or get another value; what looks at a value stays behind."""
     gone: list[str] = found.rewriting.setdefault("remove_headers", [])  # type: ignore[assignment]
     changed: dict[str, str] = found.rewriting.setdefault("set_headers", {})  # type: ignore[assignment]
+    depth = 0  # of `if` around a line, which then does not count for all mail
     for line in text.splitlines():
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        rule = _CHECK.fullmatch(line.strip())
+        depth += _STEPS.get(line.split()[0].lower(), 0)
+        rule = _CHECK.fullmatch(line.strip()) if depth == 0 else None
         field = _FIELD.fullmatch(rule[1]) if rule else None
         word, said = (rule[2], rule[3]) if rule else ("", "")
         name, _, value = said.partition(":")

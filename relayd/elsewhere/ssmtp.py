@@ -48,6 +48,11 @@ def read_ssmtp(path: Path) -> Found:
     host = values.get("hostname", "")
     found.fqdn = host if is_domain(host) else ""
     found.server = _server(values, found)
+    if values.get("fromlineoverride", "").lower() != "yes":
+        found.note(
+            "ssmtp.conf: FromLineOverride",
+            "sSMTP writes From itself, and relayd keeps what a program wrote: see header_from in [senders]",
+        )
     domain = values.get("rewritedomain", "")
     if is_domain(domain):
         found.local_domain = domain

@@ -43,10 +43,8 @@ def begin(told: Told, wanted: Beginning) -> int:
     if wanted.unit and (trouble := why_no_unit(path)):
         raise click.UsageError(f"--unit: {trouble}")
     draft = _tried(ask(told), path, untested=wanted.untested)
-    if not wanted.force:
-        refuse_replacing(draft, path)
     settings = judged(draft, path)
-    files = write_fresh(draft, path, group=group_of(settings))
+    files = write_fresh(draft, path, group=group_of(settings), replaces=wanted.force)
     click.echo(printable(f"written: {', '.join(map(str, files))}"))
     is_up = _offer_unit(files, wanted)
     _tell_next(settings, is_up=is_up)

@@ -52,9 +52,7 @@ def carry_over(
     if dry_run:
         click.echo(printable_text(toml_of(draft.values, draft.about)), nl=False)
         return
-    if not force:
-        refuse_replacing(draft, settings)
-    files = write_fresh(draft, settings, group=group_of(result))
+    files = write_fresh(draft, settings, group=group_of(result), replaces=force)
     click.echo(printable(f"written: {', '.join(map(str, files))}"))
 
 

@@ -102,6 +102,18 @@ def test_all_files_or_none(tmp_path: Path) -> None:
     assert secret.read_text() == "hidden\n"
 
 
+def test_who_comes_second_replaces_nothing(tmp_path: Path) -> None:
+    """Two may ask at once: both saw no settings, and the lock lets one in after the other."""
+    path = tmp_path / "relayd.toml"
+    first, second = a_draft(), a_draft(fqdn="other.example.org")
+    refuse_replacing(second, str(path))
+    write_fresh(first, str(path), group=None, replaces=False)
+    with pytest.raises(ConfigError, match="--force"):
+        write_fresh(second, str(path), group=None, replaces=False)
+    assert "relay.example.org" in path.read_text()
+    assert len([*tmp_path.iterdir()]) == 2
+
+
 def test_secrets_are_where_they_are_looked_for(tmp_path: Path) -> None:
     """Settings may be a link into another folder."""
     (tmp_path / "real").mkdir()

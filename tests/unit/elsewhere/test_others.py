@@ -176,6 +176,7 @@ def test_ssmtp(tmp_path: Path) -> None:
     for name in (
         "Root",
         "AuthMethod",
+        "FromLineOverride",
         "UseTLS",
         "TLS_CA_File",
         "Odd",

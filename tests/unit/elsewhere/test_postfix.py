@@ -175,6 +175,15 @@ def test_each_sender_has_its_way(read: Read) -> None:
     assert "sender_dependent_relayhost_maps: odd" in told(found)
 
 
+def test_a_sender_that_keeps_to_direct_mode_keeps_a_wider_one_away(read: Read) -> None:
+    found = read(
+        "sender_dependent_relayhost_maps = inline:{ @news.test=[b.test], me@news.test=DUNNO }"
+    )
+    senders = values(found)["senders"]
+    assert isinstance(senders, dict)
+    assert [*senders.items()] == [("me@news.test", {}), ("news.test", {"smarthost": "b-test"})]
+
+
 def test_without_a_relayhost_mail_goes_directly(read: Read) -> None:
     found = read(
         "relayhost =",
@@ -379,9 +388,12 @@ def test_names_of_this_machine(read: Read) -> None:
 
 
 def test_fields_of_the_header(read: Read) -> None:
-    checks = "# none\n/^X-Mailer:/ IGNORE\n/^Received:/ IGNORE\n/^X-Site: .*$/i REPLACE X-Site: shop\n/^Subject: spam/ REJECT\n"
+    checks = "# none\n/^X-Mailer:/ IGNORE\n/^Received:/ IGNORE\n/^X-Site: .*$/i REPLACE X-Site: shop\n/^Subject: spam/ REJECT\nif /^X: y/\n/^X-Kept:/ IGNORE\nendif\n/^X-Gone:/ IGNORE\n"
     found = read("relayhost = [a.test]", "header_checks = regexp:DIR/checks", checks=checks)
-    assert found.rewriting == {"remove_headers": ["X-Mailer"], "set_headers": {"X-Site": "shop"}}
+    assert found.rewriting == {
+        "remove_headers": ["X-Mailer", "X-Gone"],
+        "set_headers": {"X-Site": "shop"},
+    }
     assert found.hide_client
     assert "Subject: spam" in told(found)
 
