@@ -35,6 +35,7 @@ _SHORTEST, _SHORTEST_CODED, _SHORTEST_PART = (
     6,
     12,
 )  # characters: what is shorter is found in any text
+_BEGINNING = 16  # characters by which a secret is known that has more
 _USER_INFO = re.compile(r"(?<=://)[^/\s\"']*@")
 _LOGIN = re.compile(
     r"(?i)\b(AUTH[\s=]+[A-Z0-9-]+\s+|Authorization\W{1,4}[A-Z]+\s+)[^\s\"]+|\b(Bearer\s+)[^\s\",;]{12,}"
@@ -56,7 +57,12 @@ class Mask:
     def __init__(self, secrets: frozenset[str] = frozenset()) -> None:
         spelt = {way for secret in secrets for way in _spellings(secret) if len(way) >= _SHORTEST}
         ordered = sorted(spelt, key=len, reverse=True)  # what holds another first
-        self._secrets = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        ways = [*map(re.escape, ordered)]
+        cut = dict.fromkeys(each[:_BEGINNING] for each in ordered if len(each) > _BEGINNING)
+        ways += [
+            rf"{re.escape(each)}[^\s\"\\,;]*" for each in cut
+        ]  # mistakes and logs shorten values
+        self._secrets = re.compile("|".join(ways)) if ways else None
         self._numbers: dict[str, int] = {}
 
     def text(self, text: str) -> str:

@@ -287,6 +287,19 @@ def test_secrets_that_no_file_has_are_known_by_their_place(text: str) -> None:
     assert "SECRET" not in Mask().text(text)
 
 
+@pytest.mark.usefixtures("no_doctor")
+def test_a_secret_that_is_cut_short_is_one(world: World) -> None:
+    """As a mistake shows the beginning of a value."""
+    token = "eyJhbGciOiJSUzI1NiIsImtpZCI6" * 4
+    world.settings.write_text(
+        f'fqdn = "relay.example.org"\n[smarthost]\nset_headers = {{ "X-Key" = "{token}\\u0001" }}\n'
+    )
+    world.log.write_text(f"{token[:40]}… and {token[:20]} Bearer-less\n")
+    _, texts = bundle(world)
+    assert "smarthost.set_headers.X-Key" in texts["settings.txt"]
+    assert all("eyJhbGci" not in text for text in texts.values())
+
+
 def test_words_about_secrets_stay() -> None:
     text = "smarthost.password: unknown key; token_file: there is no such file; 535 bearer token expired"
     assert Mask().text(text) == text
