@@ -17,7 +17,7 @@ from relayd.deliverer.nexthop.hosts import NextHop, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.sessions import Sessions
-from relayd.policy.delivery.admission import claim_window, queue_window
+from relayd.policy.delivery.admission import has_enough, queue_window
 from relayd.policy.delivery.queue_state import (
     MAY_SEND,
     TAKES_WORK,
@@ -56,6 +56,7 @@ class DestinationQueue:
         self._tasks = tasks
         self._owner = owner
         self._waiting: deque[Work] = deque()
+        self._claimed: set[int] = set()  # which of these came by a claim; the others are new mail
         self._idle: deque[asyncio.Future[Work | None]] = deque()  # connections without work
         self._open = 0  # connection tasks
         self._carriers: set[asyncio.Task[None]] = set()  # these
@@ -105,7 +106,10 @@ class DestinationQueue:
     @property
     def has_enough(self) -> bool:
         """Claims should bring no more for now: the rest of its window is for new mail."""
-        return self.is_full or len(self._waiting) >= claim_window(self._window())
+        waiting = len(self._waiting)
+        if self._state is _VERIFIED:
+            return has_enough(waiting, len(self._claimed), self._window())
+        return self.is_full or has_enough(waiting, waiting, self._window())
 
     def has_waiting(self, count: int) -> bool:
         """Tell whether so many messages wait for a connection."""
@@ -133,7 +137,7 @@ class DestinationQueue:
     def _window(self) -> int:
         return queue_window(is_verified=self._state is _VERIFIED, is_limited=self._hop.is_limited)
 
-    def put(self, work: Work) -> None:
+    def put(self, work: Work, *, is_claimed: bool = False) -> None:
         """Carry `work` as soon as a connection is free. A closing queue leaves it to the store."""
         if self._state not in TAKES_WORK:
             self._owner.done(self, work)
@@ -147,7 +151,15 @@ class DestinationQueue:
                 idle.set_result(work)
                 return
         self._waiting.append(work)
+        if is_claimed:
+            self._claimed.add(id(work))
         self._grow()
+
+    def _first(self) -> Work:
+        """Take what waits longest."""
+        work = self._waiting.popleft()
+        self._claimed.discard(id(work))
+        return work
 
     def drain(self, why: QueueClosed) -> None:
         """Send what a connection has in hand, and nothing more for now."""
@@ -184,7 +196,7 @@ class DestinationQueue:
         """Leave to the store what waits."""
         self._why = why or self._why
         while self._waiting:
-            self._owner.done(self, self._waiting.popleft())
+            self._owner.done(self, self._first())
         for idle in self._idle:
             if not idle.done():
                 idle.set_result(None)
@@ -262,7 +274,7 @@ class DestinationQueue:
         if self._open > self._hop.allowed:
             return None  # the server has too much of us: the others are enough
         if self._waiting:
-            return self._waiting.popleft()
+            return self._first()
         if self._state not in TAKES_WORK or not self._hop.idle_timeout:
             return None
         idle: asyncio.Future[Work | None] = asyncio.get_running_loop().create_future()

@@ -121,8 +121,11 @@ class Scheduler:
                 full.add(destination)
         return full
 
-    def put(self, work: Work) -> None:
-        """Take leased work into the window; what came too late for its lease is free, and stays in the store."""
+    def put(self, work: Work, *, is_claimed: bool = False) -> None:
+        """Take leased work into the window; what came too late for its lease is free, and stays in the store.
+
+        It is new mail, unless it `is_claimed`.
+        """
         if self._is_closed or self._leases.is_handed_back(work.lease):
             return
         destination = work.lease.destination
@@ -140,7 +143,7 @@ class Scheduler:
             self.wake()  # others may have seen something of the site
         self._window.put(queue, work)
         self._busy.add(destination)
-        queue.put(work)
+        queue.put(work, is_claimed=is_claimed)
 
     def wake(self) -> None:
         """Look at the store now: something may have become due."""
@@ -242,11 +245,11 @@ class Scheduler:
         misrouted = [piece for piece in work if not self._rerouter.belongs(piece)]
         for piece in work:  # at once: while the others are rerouted a lease may be lost
             if piece not in misrouted:
-                self.put(piece)
+                self.put(piece, is_claimed=True)
         for piece in misrouted:
             mine = await self._rerouter.reroute(piece)
             if mine is not None:
-                self.put(mine)
+                self.put(mine, is_claimed=True)
         for lease in {piece.lease for piece in work}:
             if lease.destination not in self._queues:  # nothing was left to be delivered there
                 queue = self._queues[lease.destination] = self._open(lease)

@@ -15,7 +15,7 @@ aside: it keeps what it has, and counts in a window of its own. So slow or silen
 being probed until there are hundreds of them (F-34).
 
 Claims leave a tenth of the window, and a quarter of each queue, to new mail. A backlog that is due would take all of it again
-and again, and new mail would wait for the end of that.
+and again, and new mail would wait for the end of that. New mail leaves a quarter of each queue to claims, for the same reason.
 
 Owns the sizes and the decisions. The scheduler counts (`Load`), claims and leases.
 
@@ -54,7 +54,7 @@ CLAIM = 200
 CLAIM_EACH = 100
 """Of these for one destination: RFC 5321 §4.5.3.1.8 lets every server take 100 in a transaction."""
 _WORTH_A_CLAIM = CLAIM // 4  # less room than that costs a transaction of the store for little work
-_FOR_NEW = 4  # the part of a queue that claims leave
+_FOR_NEW = 4  # the part of a queue that claims leave to new mail, and new mail to claims
 _FEW_PROBE = 4  # the part of the probing window up to which a destination gets `CLAIM_EACH` at once
 
 
@@ -145,6 +145,10 @@ def queue_window(*, is_verified: bool, is_limited: bool) -> int:
     return QUEUE_WINDOW if is_verified and not is_limited else SLOW_WINDOW
 
 
-def claim_window(window: int) -> int:
-    """Return how many of a queue's window may wait before claims leave the rest to new mail."""
-    return window - window // _FOR_NEW
+def has_enough(waiting: int, claimed: int, window: int) -> bool:
+    """Tell whether claims leave the rest of a queue's window to new mail; `claimed` of those that wait came by one.
+
+    Where new mail fills it again and again, a part is for what waits in the store: it would wait for the end of that.
+    """
+    part = window // _FOR_NEW
+    return waiting >= window - part and claimed >= part

@@ -18,7 +18,7 @@ from relayd.policy.delivery.admission import (
     Load,
     Quota,
     Who,
-    claim_window,
+    has_enough,
     queue_window,
 )
 
@@ -138,4 +138,12 @@ def test_queues_that_have_nothing_get_a_few_also_where_claims_leave_room_to_new_
 
 def test_claims_leave_a_part_of_each_queue_to_new_mail() -> None:
     for window in (QUEUE_WINDOW, SLOW_WINDOW):
-        assert window // 2 < claim_window(window) < window
+        most = next(number for number in range(window) if has_enough(number, number, window))
+        assert window // 2 < most < window
+
+
+def test_new_mail_leaves_a_part_of_each_queue_to_claims() -> None:
+    for window in (QUEUE_WINDOW, SLOW_WINDOW):
+        assert not has_enough(window, 0, window)
+        least = next(number for number in range(window) if has_enough(window, number, window))
+        assert 0 < least < window // 2
