@@ -6,13 +6,14 @@ are to be read in full, which then says what is wrong.
 """
 
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from relayd.answers.switches import Switches
-from relayd.config.variables import laid_quickly, may_be_all
+from relayd.config.variables import laid_quickly, may_be_all, settings_in
 
 DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
 DEFAULT_STORE = "sqlite:/var/lib/relayd/queue.db"
@@ -21,6 +22,7 @@ LOCAL_SOCKET = "/run/relayd/smtp.sock"  # of the settings that come with relayd
 CONTROL_SOCKET = "/run/relayd/control.sock"
 STATUS_LOG = "/var/log/relayd/status.log"
 _STORE_KEYS = {"url", "password_file", "folder", "history", "keep_subject", "keep_bounced"}
+_LIKE_A_STORE = re.compile(r"(?i)\s*(sqlite|postgres(ql)?):|.*\.db\s*$", re.DOTALL)
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
 Endpoint = str | tuple[str, int]
@@ -41,6 +43,8 @@ def find_store(settings: str | None) -> str | None:
     store = document.get("store", {})
     if not isinstance(store, dict) or not store.keys() <= _STORE_KEYS:
         return None
+    if "url" not in store and _is_store_elsewhere(document):
+        return None  # under a mistyped name, say: the store that is meant by default is not the one meant
     url, secret = store.get("url", DEFAULT_STORE), store.get("password_file", "")
     if not (isinstance(url, str) and is_plain(url) and isinstance(secret, str)):
         return None
@@ -50,6 +54,21 @@ def find_store(settings: str | None) -> str | None:
 
     beside = Path(settings or DEFAULT_SETTINGS).absolute().parent
     return with_password_file(url, str(find_secret(secret, beside=beside)))
+
+
+def _is_store_elsewhere(document: Mapping[str, Any]) -> bool:
+    """Tell whether something other than `[store] url` looks like a store, in the file or in a variable."""
+    texts = (*_texts(document), *settings_in(os.environ).values())
+    return any(_LIKE_A_STORE.match(text) for text in texts)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield each text that is written anywhere in a document."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _texts(each)
 
 
 def find_listener(settings: str | None) -> Endpoint:

@@ -33,6 +33,14 @@ STORES = {
     "a file that is none": ('[store]\nurl = "postgresql://a/b"\npassword_file = 1', None),
     "no text": ("[store]\nurl = 1", None),
     "another key": ('[store]\nurll = "sqlite:/a/queue.db"', None),
+    "a table of another name": ('[stor]\nurl = "sqlite:/a/queue.db"', None),
+    "a server under another name": ('[[listen]]\n[database]\nurl = "postgres://a/b"', None),
+    "no table above it": ('fqdn = "a.test"\nurl = "/a/queue.db"', None),
+    "in a list": ('[retry]\nx = [["sqlite:/a/queue.db"]]', None),
+    "in another table too": (
+        '[store]\nurl = "sqlite:/a/q"\n[x]\nurl = "sqlite:/b/q"',
+        "sqlite:/a/q",
+    ),
     "no table": ("store = 1", None),
     "no TOML": ("store", None),
 }
@@ -44,6 +52,16 @@ def test_the_store_is_found(toml: str, url: str | None, tmp_path: Path) -> None:
     file = tmp_path / "relayd.toml"
     file.write_text(toml)
     assert find_store(str(file)) == url
+
+
+def test_a_mistyped_variable_leaves_no_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was meant for the store that it names must not happen to that of the defaults."""
+    file = tmp_path / "relayd.toml"
+    file.write_text("")
+    monkeypatch.setenv("RELAYD_STOR__URL", "sqlite:/a/queue.db")
+    assert find_store(str(file)) is None
 
 
 def test_settings_that_cannot_be_read_name_no_store(tmp_path: Path) -> None:
