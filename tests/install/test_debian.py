@@ -1,8 +1,10 @@
 """The Debian package says of the files of this repository what they say. `packaging/deb/try` runs it."""
 
+import os
 import re
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -13,7 +15,10 @@ SCRIPTS = [
     *sorted(DEBIAN.glob("relayd.p*")),
     *(ROOT / "packaging" / name for name in ("lib.sh", "dist", "sbom", "try-fresh", "try-pythons")),
     *(ROOT / "packaging/container" / name for name in ("build", "pin")),
-    *(ROOT / "packaging/deb" / name for name in ("build", "try", "inside", "lay-out")),
+    *(
+        ROOT / "packaging/deb" / name
+        for name in ("build", "try", "inside", "lay-out", "sendmail-alternative")
+    ),
 ]
 
 
@@ -34,6 +39,121 @@ def test_no_maintainer_script_deletes_mail_unasked() -> None:
     assert text.index("is_deleted=false") < asked < text.index('"$is_deleted" = true')
     assert text.index('"$is_deleted" = true') < text.index("rm -rf /var/lib/relayd")
     assert "Default: false" in (DEBIAN / "relayd.templates").read_text()
+
+
+NAMES = ("sbin/sendmail", "bin/mailq", "bin/newaliases")
+OURS = {name: f"/etc/alternatives/{Path(name).name}" for name in NAMES}
+EXIM = {"sbin/sendmail": "exim4", "bin/mailq": "../sbin/exim4", "bin/newaliases": "../sbin/exim4"}
+POSTFIX = {"bin/mailq": "../sbin/sendmail", "bin/newaliases": "../sbin/sendmail"}  # and a file
+MSMTP = {"sbin/sendmail": "../bin/msmtp", "bin/newaliases": "/bin/true"}
+QUEUE_TOOL = {"bin/mailq": "/opt/tool/mailq"}  # put there by hand
+
+needs_alternatives = pytest.mark.skipif(
+    shutil.which("update-alternatives") is None, reason="this is no Debian"
+)
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Path:
+    """A root with the folders of update-alternatives, and our three programs."""
+    ours = tmp_path / "usr/lib/relayd/bin"
+    for folder in (
+        "usr/sbin",
+        "usr/bin",
+        "etc/alternatives",
+        "var/lib/dpkg/alternatives",
+        "var/log",
+    ):
+        (tmp_path / folder).mkdir(parents=True)
+    ours.mkdir(parents=True)
+    for name in NAMES:
+        (ours / Path(name).name).touch()
+    return tmp_path
+
+
+def alternative(system: Path, verb: str) -> dict[str, str]:
+    """Carry out what the maintainer scripts do, and return the links that there are afterwards."""
+    environment = {**os.environ, "DPKG_ROOT": str(system)}
+    script = ROOT / "packaging/deb/sendmail-alternative"
+    subprocess.run([str(script), verb], env=environment, check=True, capture_output=True)
+    return links(system)
+
+
+def links(system: Path) -> dict[str, str]:
+    found = {name: system / "usr" / name for name in NAMES}
+    return {name: str(path.readlink()) for name, path in found.items() if path.is_symlink()}
+
+
+def lay(system: Path, theirs: dict[str, str]) -> None:
+    """Put links there as dpkg does: in the place of what there is."""
+    for name, target in theirs.items():
+        (system / "usr" / name).unlink(missing_ok=True)
+        (system / "usr" / name).symlink_to(target)
+
+
+@needs_alternatives
+def test_where_no_mail_server_is_sendmail_is_ours_and_goes_with_us(system: Path) -> None:
+    assert alternative(system, "install") == OURS
+    assert alternative(system, "install") == OURS
+    assert alternative(system, "remove") == {}
+
+
+@needs_alternatives
+@pytest.mark.parametrize("theirs", [EXIM, MSMTP], ids=["exim", "msmtp"])
+def test_links_of_another_mail_server_are_never_replaced(
+    system: Path, theirs: dict[str, str]
+) -> None:
+    """update-alternatives takes every link for its own, and those of Exim are links in its package."""
+    lay(system, theirs)
+    assert alternative(system, "install") == theirs
+    assert alternative(system, "remove") == theirs
+
+
+@needs_alternatives
+def test_links_beside_a_file_of_another_mail_server_are_never_replaced(system: Path) -> None:
+    (system / "usr/sbin/sendmail").write_text("Postfix")
+    lay(system, POSTFIX)
+    assert alternative(system, "install") == POSTFIX
+    assert alternative(system, "remove") == POSTFIX
+    assert (system / "usr/sbin/sendmail").read_text() == "Postfix"
+
+
+@needs_alternatives
+@pytest.mark.parametrize("upgraded", [True, False])
+def test_a_mail_server_that_is_installed_later_keeps_its_links(
+    system: Path, *, upgraded: bool
+) -> None:
+    assert alternative(system, "install") == OURS
+    lay(system, EXIM)
+    if upgraded:
+        assert alternative(system, "install") == EXIM
+    assert alternative(system, "remove") == EXIM
+
+
+@needs_alternatives
+def test_one_name_that_somebody_has_keeps_no_other_from_being_ours(system: Path) -> None:
+    lay(system, QUEUE_TOOL)
+    assert alternative(system, "install") == {**OURS, **QUEUE_TOOL}
+    assert alternative(system, "remove") == QUEUE_TOOL
+
+
+def test_what_the_socket_starts_during_an_upgrade_waits_for_its_end() -> None:
+    """prerm and postinst name the same files; packaging/deb/try has a client come in between."""
+    scripts = [(DEBIAN / f"relayd.{name}").read_text() for name in ("prerm", "postinst")]
+    for line in ("running=/run/relayd.upgrade\n", "waits=/run/systemd/system/relayd.service.d\n"):
+        assert all(line in script for script in scripts)
+    prerm, postinst = scripts
+    assert prerm.index("daemon-reload") < prerm.index("deb-systemd-invoke stop relayd-console")
+    assert postinst.index('rm -f "$running"') < postinst.index('systemctl start "$unit"')
+    rules = (DEBIAN / "rules").read_text()
+    for line in re.findall(r"^\tdh_installsystemd .*", rules, re.MULTILINE):
+        assert line.endswith(" --no-stop-on-upgrade")  # which would stop the socket too
+
+
+def test_debconf_knows_the_question_before_purge_asks_it() -> None:
+    """When a package is purged, the file with its questions is gone already."""
+    postinst = (DEBIAN / "relayd.postinst").read_text()
+    assert postinst.index(". /usr/share/debconf/confmodule") < postinst.index("#DEBHELPER#")
 
 
 def test_the_units_of_the_clone_name_the_folder_that_the_package_replaces() -> None:
