@@ -55,6 +55,20 @@ def test_the_image_runs_as_nobody_special_and_stops_when_it_is_told() -> None:
     assert "healthy.py" in health
 
 
+def test_temporary_files_are_on_the_volume_which_every_example_has() -> None:
+    """The root is read-only. With PostgreSQL no large message came in there, for want of a folder."""
+    environment = " ".join(_all("ENV"))
+    [folder] = re.findall(r"\bTMPDIR=(\S+)", environment)
+    assert _all("VOLUME") == [folder]
+    files = [
+        *KUBERNETES,
+        *(CONTAINER / name for name in ("compose.yaml",)),
+        *(ROOT / "etc/compose").glob("*.yaml"),
+    ]
+    for file in files:
+        assert re.search(rf"(?:mountPath: |:|, ){folder}\b", file.read_text()), file
+
+
 def test_each_file_that_the_image_copies_is_there() -> None:
     for rest in _all("COPY"):
         if not rest.startswith("--from="):
