@@ -88,6 +88,7 @@ FIELDS = (
     "redirected_to",
     "rewritten",
     "report",
+    "unreported",
     "feedback_type",
     "orig_rcpt",
     "chosen_by",

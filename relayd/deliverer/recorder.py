@@ -11,7 +11,7 @@ import structlog
 
 from relayd.deliverer.fallbacks import Fallbacks
 from relayd.deliverer.nexthop.hosts import HostFailure, LeftAlone
-from relayd.deliverer.reports import RecipientResult, Reporter
+from relayd.deliverer.reports import RecipientResult, Reporter, Unmailed
 from relayd.deliverer.results import ResultStore
 from relayd.deliverer.settlements import (
     held_by,
@@ -19,6 +19,7 @@ from relayd.deliverer.settlements import (
     moved,
     put_back,
     settlement_of,
+    unreported,
     with_report,
     without_content,
 )
@@ -291,6 +292,11 @@ class Recorder:
             )
             for (recipient, seen), outcome in zip(facts, outcomes, strict=True)
         ]
+        if isinstance(report, Unmailed):
+            lacking, report = report.recipients, None
+            settlements = [
+                unreported(each) if each.recipient in lacking else each for each in settlements
+            ]
         if report is not None and work.message.is_awaited:  # its client may be told instead
             report = replace(report, not_before=now + REPORT_AFTER)
             settlements = [with_report(each, report.id) for each in settlements]
@@ -399,7 +405,7 @@ class Recorder:
         judged: Iterable[tuple[tuple[QueuedRecipient, AttemptFacts], Outcome]],
         content: Content,
         now: datetime,
-    ) -> NewMessage | None:
+    ) -> NewMessage | Unmailed | None:
         if self._reporter is None:
             return None
         meant = {each.number: each for each in work.recipients}  # whatever the next hop was told
@@ -407,4 +413,4 @@ class Recorder:
             RecipientResult(meant.get(recipient.number, recipient), outcome, seen)
             for (recipient, seen), outcome in judged
         )
-        return self._reporter.report(work.message, results, content, now=now)
+        return self._reporter.report_or_lack(work.message, results, content, now=now)

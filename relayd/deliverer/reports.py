@@ -58,6 +58,13 @@ class RecipientResult:
     seen: AttemptFacts | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unmailed:
+    """A report that is wanted and not mailed, since the budget is spent: on whom, by their numbers."""
+
+    recipients: frozenset[int]
+
+
 class Reporter:
     """Composes the reports of one worker, for any thread."""
 
@@ -82,7 +89,12 @@ class Reporter:
         self._lock = threading.Lock()  # of both
 
     def divide_by(self, part: Part) -> None:
-        """Mail no more than a part of what all workers may."""
+        """Mail no more than a part of what all workers may.
+
+        Without a part it is what it was: such a worker takes no mail, but what is under way may bounce.
+        """
+        if not part.is_counted:
+            return
         with self._lock:
             self._budget.limit(_share_of(USUAL_LIMITS, part))
 
@@ -95,20 +107,34 @@ class Reporter:
         now: datetime,
     ) -> NewMessage | None:
         """Return the report on `results`; None when nobody wants it or the budget is spent."""
-        wanted = [
-            named for result in results if (named := self._named(message, result, now)) is not None
-        ]
+        made = self.report_or_lack(message, results, original, now=now)
+        return None if isinstance(made, Unmailed) else made
+
+    def report_or_lack(
+        self,
+        message: QueuedMessage,
+        results: Iterable[RecipientResult],
+        original: Content,
+        *,
+        now: datetime,
+    ) -> NewMessage | Unmailed | None:
+        """Return the report on `results`, or for whom it is lacking; None when nobody wants it."""
+        wanted = {
+            result.recipient.number: named
+            for result in results
+            if (named := self._named(message, result, now)) is not None
+        }
         if not wanted:
             return None
         with self._lock:
             unmailed = self._budget.may_mail(message.reverse_path, message.account, now=now)
             if unmailed is None:
                 self._unmailed[message.reverse_path, message.account] += 1
-                return None
+                return Unmailed(frozenset(wanted))
         message_id = self._next_id(now)
         content = compose(
             self._facts(message, message_id, now, unmailed),
-            wanted,
+            [*wanted.values()],
             original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
         )

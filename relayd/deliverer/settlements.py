@@ -72,6 +72,13 @@ def with_report(settlement: Settlement, report: MessageId) -> Settlement:
     return replace(settlement, events=(*earlier, told))
 
 
+def unreported(settlement: Settlement) -> Settlement:
+    """Return it with the note that its sender was to hear of it, and does not."""
+    *earlier, event = settlement.events
+    told = replace(event, detail={**event.detail, "unreported": True})
+    return replace(settlement, events=(*earlier, told))
+
+
 def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> Event:
     seen = facts_of(failure)
     detail = attempt_detail(

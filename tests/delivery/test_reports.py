@@ -9,10 +9,11 @@ from email.message import Message
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.deliverer.reports import RecipientResult
+from relayd.deliverer.reports import RecipientResult, Reporter
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
+from relayd.policy.delivery.shares import NOTHING, Part
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
@@ -37,6 +38,12 @@ def reports(post: Post, *originals: NewMessage) -> list[NewMessage]:
     assert isinstance(post.store, MemoryStore)
     known = {message.id for message in originals}
     return [one.new for one in post.store._tables.messages.values() if one.new.id not in known]
+
+
+def the_reporter(post: Post) -> Reporter:
+    reporter = post.scheduler._recorder._reporter
+    assert reporter is not None
+    return reporter
 
 
 def fields(report: NewMessage) -> list[dict[str, str]]:
@@ -274,6 +281,43 @@ async def test_a_forged_sender_gets_few_reports(notify: str, sender: str, mailed
             for number in range(1000)
         ]
         assert sum(one is not None for one in told) == mailed
+
+
+async def test_history_and_log_tell_which_bounces_were_not_reported() -> None:
+    """One message is above the cap, and the recipient who wants no report is not said to lack one."""
+    script: dict[str, Says] = {"RCPT TO:<": "550 5.1.1 no such user"}
+    async with ScriptedServer(script) as server, a_post(server.port, reports=True) as post:
+        the_reporter(post).divide_by(Part(0, 100))  # it may mail one to each box
+        never = a_recipient("never@x.test", parameters={"NOTIFY": "NEVER"})
+        messages = [a_message("a@x.test", "b@x.test", never) for _ in range(2)]
+        for message in messages:
+            await post.submit(message)
+            await post.settled(message)
+        assert len(reports(post, *messages)) == 1
+        told = [
+            (entry.recipient, entry.detail.get("unreported"))
+            for message in messages
+            for entry in post.view.history(message.id)
+            if entry.kind == "bounced"
+        ]
+        assert told == [(0, None), (1, None), (2, None), (0, True), (1, True), (2, None)]
+
+
+async def test_a_worker_that_others_do_not_count_reports_what_it_still_has() -> None:
+    """It takes no mail then. What was under way bounces all the same, and an operator may bounce what waits."""
+    async with a_post(1, reports=True) as post:
+        reporter = a_reporter(post.clock)
+
+        def report() -> NewMessage | None:
+            results = [RecipientResult(a_queued_recipient(), a_bounce(), None)]
+            return reporter.report(a_queued_message(), results, CONTENT, now=post.clock.now())
+
+        reporter.divide_by(NOTHING)  # not yet
+        assert None not in [report() for _ in range(2)]
+        reporter.divide_by(Part(1, 2))
+        assert None not in [report() for _ in range(8)]
+        reporter.divide_by(NOTHING)  # no more
+        assert [report() is None for _ in range(50)].count(True) == 10
 
 
 async def test_the_next_report_says_how_many_were_not_mailed() -> None:

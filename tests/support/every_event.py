@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from relayd.deliverer.settlements import with_report
+from relayd.deliverer.settlements import unreported, with_report
 from relayd.mail.attempt import AttemptFacts, Peer, RouteKind, TlsFacts
 from relayd.mail.envelope import ContentCheck, NewMessage, NewRecipient
 from relayd.mail.event import Event, attempt_detail, kind_of
@@ -186,8 +186,9 @@ def _settlement(work: Work, number: int, outcome: Outcome, reply: Reply | None) 
         reply=str(reply) if known and reply else None,
         remote_host="mx.test",
     )
-    is_reported = isinstance(outcome, Bounced)
-    return with_report(settlement, work.message.id) if is_reported else settlement
+    if not isinstance(outcome, Bounced):
+        return settlement
+    return unreported(with_report(settlement, work.message.id))  # never both
 
 
 async def _returns(store: QueueStore, view: QueueView, clock: FakeClock, sink: EventSink) -> None:

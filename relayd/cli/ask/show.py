@@ -207,6 +207,8 @@ def _told(entry: HistoryEntry, zone: tzinfo | None) -> Iterable[str]:
         yield hanging(_INDENT, f"{'' if detail.get('reply') else stage}{detail['reason']}")
     if why := _NOT_COUNTED.get(str(detail.get("not_counted"))):
         yield hanging(_INDENT, f"not counted: {why}")
+    if detail.get("unreported"):
+        yield hanging(_INDENT, "the sender got no report: there were too many lately")
     if entry.kind == EventKind.DEFERRED.value and detail.get("next_attempt_at"):
         yield paint(f"{_INDENT}next attempt {when.shown_text(detail['next_attempt_at'], zone)}")
 

@@ -87,6 +87,7 @@ class Event(BaseModel):
     redirected_to: str = ""
     rewritten: str = ""
     report: str = ""
+    unreported: bool = False
     feedback_type: str = ""
     dkim: str = ""
     orig_rcpt: str = ""
