@@ -19,17 +19,18 @@ class BadPassword(click.ClickException):
 
 def ask_password() -> str:
     """Return the password. Raises BadPassword."""
-    if sys.stdin.isatty():
-        password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
-    else:
-        try:
+    try:
+        if sys.stdin.isatty():
+            password = str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+        else:
             password = sys.stdin.buffer.readline(_LIMIT + 3).decode()
-        except UnicodeDecodeError:
-            raise BadPassword("expected a password in UTF-8") from None
-        password = password.removesuffix("\n").removesuffix("\r")
+            password = password.removesuffix("\n").removesuffix("\r")
+        octets = password.encode()  # a terminal may give half characters, too
+    except UnicodeError:
+        raise BadPassword("expected a password in UTF-8") from None
     if not password:
         raise BadPassword("expected a password: one line of input")
-    if len(password.encode()) > _LIMIT or any(ord(char) < 32 for char in password):
+    if len(octets) > _LIMIT or any(ord(char) < 32 for char in password):
         raise BadPassword(
             f"expected a password of at most {_LIMIT} octets, without control characters"
         )

@@ -172,6 +172,11 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert len(done.stderr.splitlines()) == 1
     assert "no connection" in done.stderr
     assert not folder.exists()
+    variables = {"RELAYD_SMARTHOST__HOSTS": "127.0.0.1:1 127.0.0.1:2"}
+    variables["RELAYD_SMARTHOSTS__OTHER__HOSTS"] = "127.0.0.1:3"
+    done = init(folder, {**os.environ, **variables}, *told)  # what counts is tried
+    assert done.returncode == os.EX_UNAVAILABLE, done.stderr
+    assert "no connection" in done.stderr
     assert init(folder, os.environ, *told, "--untested").returncode == 0
     assert (folder / "relayd.toml").exists()
 
@@ -227,18 +232,11 @@ def test_what_is_missing_is_named(tmp_path: Path, told: Sequence[str], says: str
     assert not (tmp_path / "relayd").exists()
 
 
-def test_a_terminal_is_asked(tmp_path: Path, background: Background) -> None:
-    """Three questions and a password that is not shown; a wrong answer is asked for again."""
-    server = background.enter(ScriptedServer({"EHLO": ["AUTH PLAIN"]}))
-    settings = tmp_path / "relayd.toml"
-    answers = [
-        "two words",
-        "relay.example.org",
-        f"127.0.0.1:{server.port}",
-        "app",
-        PASSWORD,
-        PASSWORD,
-    ]
+QUESTIONS = ("DNS", "smarthost, or", "Login", "Password:", "confirmation")
+
+
+def on_terminal(settings: Path, *dialog: tuple[str, bytes]) -> tuple[int, bytes]:
+    """Give each question its answer; return the exit status and what was shown."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [sys.executable, "-m", "relayd", "-c", str(settings), "init"],
@@ -251,21 +249,52 @@ def test_a_terminal_is_asked(tmp_path: Path, background: Background) -> None:
     )
     os.close(theirs)
     shown = b""
-    for answer, question in zip(
-        answers, ["DNS", "DNS", "smarthost, or", "Login", "Password:", "confirmation"], strict=True
-    ):
+    for question, answer in dialog:
         asked = b""
         while question.encode() not in asked or not asked.rstrip(b"\r\n").endswith(b": "):
             asked += os.read(ours, 4096)
         shown += asked
-        os.write(ours, f"{answer}\n".encode())
+        os.write(ours, answer)
     try:
         while chunk := os.read(ours, 4096):
             shown += chunk
     except OSError:  # it has ended
         pass
     os.close(ours)
-    assert process.wait(CEILING) == 0, shown.decode()
+    return process.wait(CEILING), shown
+
+
+def test_a_terminal_is_asked(tmp_path: Path, background: Background) -> None:
+    """Three questions and a password that is not shown; a wrong answer is asked for again."""
+    server = background.enter(ScriptedServer({"EHLO": ["AUTH PLAIN"]}))
+    answers = ["relay.example.org", f"127.0.0.1:{server.port}", "app", PASSWORD, PASSWORD]
+    lines = [f"{answer}\n".encode() for answer in answers]
+    status, shown = on_terminal(
+        tmp_path / "relayd.toml",
+        ("DNS", b"two words\n"),
+        *zip(QUESTIONS, lines, strict=True),
+    )
+    assert status == 0, shown.decode()
     assert PASSWORD.encode() not in shown
     assert b"expected" in shown
     assert (tmp_path / "smarthost-password").read_text() == f"{PASSWORD}\n"
+
+
+@pytest.mark.parametrize(
+    ("last", "status", "says"),
+    [
+        pytest.param([b"\x04"], 130, b"", id="no more input"),
+        pytest.param([b"half\xff\n"] * 2, os.EX_DATAERR, b"in UTF-8", id="half a character"),
+    ],
+)
+def test_nothing_is_there_before_the_last_answer(
+    tmp_path: Path, last: Sequence[bytes], status: int, says: bytes
+) -> None:
+    folder = tmp_path / "relayd"
+    answers = [b"relay.example.org\n", b"mail.example.org:587\n", b"app\n", *last]
+    ended, shown = on_terminal(
+        folder / "relayd.toml", *zip(QUESTIONS[: len(answers)], answers, strict=True)
+    )
+    assert (ended, folder.exists()) == (status, False), shown
+    assert says in shown
+    assert b"fault" not in shown

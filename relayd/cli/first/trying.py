@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from relayd.cli.first.drafting import draft_of
 from relayd.cli.output import printable
 from relayd.cli.progress import progress
 from relayd.config.fresh import judged
+from relayd.policy.delivery.route import DEFAULT
 from relayd.policy.doctor.finding import Finding, Level
 from relayd.policy.first_way import Way, ways_to
 from relayd.policy.tls.ladder import TlsMode
@@ -55,10 +57,13 @@ def unproven(answers: Answers, server: Server) -> Way:
 def _knock(answers: Answers, way: Way, path: str, *, with_login: bool) -> Finding:
     draft = draft_of(answers, way, path, with_login=with_login)
     settings = judged(draft, path)
+    settings = replace(
+        settings, smarthosts={DEFAULT: settings.smarthost}
+    )  # variables may name others
     with progress() as line:
         line.show(f"  trying {', '.join(map(str, settings.smarthost.hosts))} …")
-        (found,) = asyncio.run(_ask(settings))
-    return found
+        found = asyncio.run(_ask(settings))
+    return next((each for each in found if each.level is not Level.OK), found[0])
 
 
 async def _ask(settings: "Settings") -> Sequence[Finding]:
