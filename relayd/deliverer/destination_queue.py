@@ -65,7 +65,7 @@ class DestinationQueue:
         self._state = QueueState.PROBING
         self._why: QueueClosed | None = None
         self.opened_at = asyncio.get_running_loop().time()
-        self.probing = 0  # its part of the scheduler's counts; the window writes it
+        self.probing = self.claimed = 0  # its part of the scheduler's counts; the window writes it
         self.is_aside = False  # its answer is late; the same
 
     @property

@@ -141,7 +141,7 @@ class Scheduler:
         if self._rests_long:
             self._rests_long = False
             self.wake()  # others may have seen something of the site
-        self._window.put(queue, work)
+        self._window.put(queue, work, is_claimed=is_claimed)
         self._busy.add(destination)
         queue.put(work, is_claimed=is_claimed)
 

@@ -20,6 +20,7 @@ class Window:
         self.load = Load()
         self._admission = Admission(slots)
         self._looked_at = float("-inf")
+        self._claimed: set[int] = set()  # which of the works that are leased came by a claim
 
     def has_room(self, octets: int) -> bool:
         """Tell whether a new message of that size may be leased."""
@@ -53,9 +54,13 @@ class Window:
             queue.is_aside or (queue.has_waiting(FEW) and self._admission.is_crowded(self.load))
         )
 
-    def put(self, queue: DestinationQueue, work: Work) -> None:
+    def put(self, queue: DestinationQueue, work: Work, *, is_claimed: bool) -> None:
         """Count work that a queue gets."""
         self.load.octets += _held(work)
+        if is_claimed:
+            self._claimed.add(id(work))
+            queue.claimed += 1
+            self.load.claimed += not queue.is_aside
         if queue.is_aside:
             self.load.aside += 1
         else:
@@ -68,6 +73,10 @@ class Window:
     def done(self, queue: DestinationQueue, work: Work) -> bool:
         """Count work that is out of a queue; tell whether probing queues have just got room."""
         self.load.octets -= _held(work)
+        if id(work) in self._claimed:
+            self._claimed.remove(id(work))
+            queue.claimed -= 1
+            self.load.claimed -= not queue.is_aside
         if queue.is_aside:
             self.load.aside -= 1
             queue.probing -= 1
@@ -81,6 +90,7 @@ class Window:
             queue.is_aside = False
             self.load.aside -= queue.probing
             self.load.messages += queue.probing
+            self.load.claimed += queue.claimed
             queue.probing = 0
             return False
         return self._end_probing(queue, queue.probing)
@@ -107,6 +117,7 @@ class Window:
             self.load.messages -= queue.probing
             self.load.probing -= queue.probing
             self.load.aside += queue.probing
+            self.load.claimed -= queue.claimed
         return not has_all
 
 

@@ -700,23 +700,25 @@ async def test_a_backlog_leaves_room_for_new_mail() -> None:
         await post.settled()
 
 
-async def test_new_mail_without_end_leaves_room_for_a_backlog() -> None:
-    """What is leased at enqueue fills the queue again and again; what waits longer would wait for the end of that."""
+@pytest.mark.parametrize("messages", [QUEUE_WINDOW, WINDOW], ids=["queue", "window"])
+async def test_new_mail_without_end_leaves_room_for_a_backlog(messages: int) -> None:
+    """What is leased at enqueue fills them again and again; what waits longer would wait for the end of that."""
     gate = asyncio.Event()
     script: Script = {"DOT": InTurn("250 ok", Wait(gate, "250 ok"))}
     async with ScriptedServer(script) as server, a_post(server.port, connections=1) as post:
         await post.settled(await post.submit(a_message("first@x.test")))
         waiting = a_message("waiting@x.test")
         await post.store.enqueue(waiting, worker=post.worker, lease_for=None)
-        while post.scheduler.has_room(0, [SMARTHOST]):
+        for _ in range(messages):
             new = a_message("new@x.test")
             for work in await post.store.enqueue(new, worker=post.worker, lease_for=LEASE_FOR):
                 post.scheduler.put(work)
-        assert post.leased() > QUEUE_WINDOW
         post.scheduler.wake()
         await eventually(lambda: post.row(waiting).leased)
+        assert post.scheduler._window.load.claimed == 1
         gate.set()
-        await post.settled()
+        await eventually(lambda: post.row(waiting).status is Status.RELAYED)
+        assert not post.scheduler._window.load.claimed
 
 
 async def test_mail_that_another_worker_took_does_not_wait_for_the_end_of_a_backlog(

@@ -15,7 +15,8 @@ aside: it keeps what it has, and counts in a window of its own. So slow or silen
 being probed until there are hundreds of them (F-34).
 
 Claims leave a tenth of the window, and a quarter of each queue, to new mail. A backlog that is due would take all of it again
-and again, and new mail would wait for the end of that. New mail leaves a quarter of each queue to claims, for the same reason.
+and again, and new mail would wait for the end of that. New mail leaves as much to claims, for the same reason:
+a tenth beyond the window, and a quarter of each queue.
 
 Owns the sizes and the decisions. The scheduler counts (`Load`), claims and leases.
 
@@ -45,6 +46,8 @@ ASIDE_AFTER = 0.5
 """Seconds until the answer of a destination is late; most answer within that, over an ocean too."""
 CLAIM_WINDOW = WINDOW * 9 // 10
 """Messages from which on nothing is claimed: the rest is for new mail, which is leased at enqueue."""
+CLAIMED_LEAST = WINDOW // 10
+"""Messages up to which claims go on where new mail has filled all of the window: what waits longer would wait for the end of that."""
 FEED_WINDOW = WINDOW * 19 // 20
 """Messages from which on nothing is claimed either for queues that have nothing: some of the rest stays for new domains."""
 FEW = 5
@@ -64,6 +67,7 @@ class Load:
 
     messages: int = 0  # but those that are set aside
     octets: int = 0  # of the content of all in memory
+    claimed: int = 0  # those of the messages that are no new mail
     probing: int = 0  # messages in queues that are not verified
     aside: int = 0  # the same, in those whose answer is late
 
@@ -113,7 +117,7 @@ class Admission:
 
     def quota(self, load: Load) -> Quota | None:
         """Return what to claim; None: nothing for now. Octets do not count: little comes along."""
-        room = min(CLAIM_WINDOW - load.messages, CLAIM)
+        room = min(max(CLAIM_WINDOW - load.messages, CLAIMED_LEAST - load.claimed), CLAIM)
         if room < _WORTH_A_CLAIM:
             return None
         who = Who.VERIFIED

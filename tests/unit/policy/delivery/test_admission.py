@@ -6,6 +6,7 @@ from relayd.policy.delivery.admission import (
     CLAIM,
     CLAIM_EACH,
     CLAIM_WINDOW,
+    CLAIMED_LEAST,
     FEED_WINDOW,
     FEW,
     KNOWN_GOOD_WINDOW,
@@ -62,8 +63,17 @@ def test_probing_queues_have_a_part_of_the_window(
     [
         (Load(), Quota(CLAIM, CLAIM_EACH, Who.ALL)),
         (Load(messages=CLAIM_WINDOW - CLAIM + 1), Quota(CLAIM - 1, CLAIM_EACH, Who.ALL)),
-        (Load(messages=CLAIM_WINDOW - CLAIM // 4), Quota(CLAIM // 4, CLAIM_EACH, Who.ALL)),
-        (Load(messages=CLAIM_WINDOW - CLAIM // 4 + 1), None),
+        (
+            Load(messages=CLAIM_WINDOW - CLAIM // 4, claimed=CLAIMED_LEAST),
+            Quota(CLAIM // 4, CLAIM_EACH, Who.ALL),
+        ),
+        (Load(messages=CLAIM_WINDOW - CLAIM // 4 + 1, claimed=CLAIMED_LEAST), None),
+        (Load(messages=WINDOW), Quota(CLAIMED_LEAST, CLAIM_EACH, Who.ALL)),
+        (
+            Load(messages=WINDOW, claimed=CLAIMED_LEAST - CLAIM // 4),
+            Quota(CLAIM // 4, CLAIM_EACH, Who.ALL),
+        ),
+        (Load(messages=WINDOW, claimed=CLAIMED_LEAST - CLAIM // 4 + 1), None),
         (Load(probing=PROBING_WINDOW // 4), Quota(CLAIM, SLOW_WINDOW, Who.ALL)),
         (Load(probing=PROBING_WINDOW // 2 - 1), Quota(CLAIM, SLOW_WINDOW, Who.ALL)),
         (Load(probing=PROBING_WINDOW // 2), Quota(CLAIM, FEW, Who.ALL)),
