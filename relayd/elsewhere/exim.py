@@ -102,19 +102,21 @@ def _assignments(text: str, found: Found) -> dict[str, str]:
     return values
 
 
-def hosts_in(text: str) -> list[HostPort]:
+def hosts_in(text: str, found: Found | None = None) -> list[HostPort]:
     """Read a list of hosts: one colon between two of them, two in front of a port, or another separator after `<`."""
     separator = re.match(r"\s*<(\S)", text)
     if separator:
         parts = text[separator.end() :].split(separator[1])
     else:
         parts = [each.replace("::", ":") for each in re.split(r"(?<!:):(?!:)", text)]
-    read = (host_port(each.strip(), 25) for each in parts if each.strip())
+    read = [host_port(each.strip(), 25) for each in parts if each.strip()]
+    if None in read and found is not None:
+        found.note("dc_smarthost", "a host of it cannot be read: write it into smarthost.hosts")
     return [each for each in read if each is not None]
 
 
 def _server(written: str, folder: Path, macros: dict[str, str], found: Found) -> Server | None:
-    hosts = hosts_in(written)
+    hosts = hosts_in(written, found)
     if not hosts:
         found.note("dc_smarthost", "it names no host: write it into smarthost.hosts")
         return None

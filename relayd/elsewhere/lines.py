@@ -30,7 +30,7 @@ def main_text(path: Path, found: Found) -> str:
         found.refuse(str(path), f"it has more than {_LARGEST >> 20} MiB")
     if b"\0" in octets:
         found.refuse(str(path), "it is no text")
-    text = octets[:_LARGEST].decode(errors="replace")
+    text = octets[:_LARGEST].decode("utf-8-sig", errors="replace")
     if _REPLACED in text:
         found.note(str(path), "it is not UTF-8: where it has other characters, correct ours")
     return text

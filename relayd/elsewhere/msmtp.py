@@ -47,6 +47,7 @@ _CARRIED = {
         "logfile",
         "syslog",
         "maildomain",
+        "protocol",
         "auto_from",
     ),
 }
@@ -62,7 +63,6 @@ _NOTHING_TO_DO = {
     *(
         "remove_bcc_headers",
         "logfile_time_format",
-        "protocol",
         "keepbcc",
         "tls_min_dh_prime_bits",
         "tls_priorities",
@@ -160,6 +160,9 @@ def _server(account: Account, found: Found) -> Server | None:
     has_tls = values.get("tls", "off") in _ON
     wraps = has_tls and values.get("tls_starttls", "on") not in _ON
     host = host_port(values.get("host", ""), SUBMISSIONS if wraps else 25)
+    if values.get("protocol", "smtp").lower() != "smtp":
+        found.note(place, "relayd speaks no LMTP: name a server that takes mail by SMTP")
+        return None
     if host is None:
         found.note(place, "it has no host that relayd can use: write it into smarthost.hosts")
         return None

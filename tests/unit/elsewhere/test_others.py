@@ -323,6 +323,26 @@ def test_an_exim_without_a_host_is_told(tmp_path: Path) -> None:
     assert found.flaws()
 
 
+def test_a_host_of_exim_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "update-exim4.conf.conf").write_text(
+        "dc_eximconfig_configtype='smarthost'\ndc_smarthost='a.test : b,test'\n"
+    )
+    found = read_exim(tmp_path)
+    assert "a host of it cannot be read" in told(found)
+    assert smarthost(found)["hosts"] == ["a.test:25"]
+
+
+def test_msmtp_by_lmtp_becomes_no_relay(tmp_path: Path) -> None:
+    found = an_msmtprc(tmp_path, "account default\nhost a.test\nprotocol lmtp\n")
+    assert "no LMTP" in told(found)
+    assert found.flaws()
+
+
+def test_a_file_of_windows_is_read(tmp_path: Path) -> None:
+    found = an_msmtprc(tmp_path, "\ufeffaccount default\r\nhost a.test\r\ntls on\r\n")
+    assert smarthost(found) == {"hosts": ["a.test:25"], "tls": "verify"}
+
+
 def test_an_exim_that_sends_nothing_becomes_no_relay(tmp_path: Path) -> None:
     (tmp_path / "update-exim4.conf.conf").write_text("dc_eximconfig_configtype='local'\n")
     assert "no mail left this machine" in str(read_exim(tmp_path).flaws())
