@@ -55,13 +55,13 @@ def _served(socket: str) -> str | None:
 
 
 def _is_same(ours: str, theirs: str) -> bool:
-    from relayd.store.url import is_file, is_plain, name_of, queue_file  # noqa: PLC0415 -- as above
+    from relayd.store.url import is_file, is_plain, place_of, queue_file  # noqa: PLC0415 -- as above
 
     if ours == theirs or not is_plain(theirs):
         return True
     if is_file(ours) and is_file(theirs):
         return _is_one_file(queue_file(ours), queue_file(theirs))
-    return name_of(ours) == name_of(theirs)
+    return place_of(ours) == place_of(theirs)  # the daemon does not tell its user
 
 
 def _is_one_file(one: Path, other: Path) -> bool:

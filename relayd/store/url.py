@@ -59,6 +59,14 @@ def name_of(url: str) -> str:
     return str(queue_file(url)) if is_file(url) else read_url(url).shown
 
 
+def place_of(url: str) -> object:
+    """Return where the store is, to compare: its file, or servers and database, whoever asks there."""
+    if is_file(url):
+        return queue_file(url)
+    server = read_url(url)
+    return server.hosts, server.database
+
+
 def state_folder(url: str, written: str = "") -> Path:
     """Return the folder of what a daemon keeps on its machine beside the queue: lock, tokens, its last check-up.
 

@@ -17,6 +17,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from relayd.console.hooks import dispatch
 from relayd.console.hooks.dial import Caller
 from relayd.console.hooks.dispatch import Dispatcher
@@ -141,9 +143,11 @@ async def running(part: str, folder: Path, port: int, point: str = "never") -> A
             await child.wait()
 
 
+# A dozen processes begin and are killed: half a minute without other work.
+@pytest.mark.timeout(120)
 async def test_every_event_arrives_whatever_is_killed(tmp_path: Path) -> None:
     authority = Authority(tmp_path)
-    async with Receiver(authority.server_context("app.test")) as receiver, asyncio.timeout(50):
+    async with Receiver(authority.server_context("app.test")) as receiver, asyncio.timeout(100):
         async with running("worker", tmp_path, receiver.port):
             for point in OF_DISPATCHER:
                 async with running("dispatcher", tmp_path, receiver.port, point) as child:
