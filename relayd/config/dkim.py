@@ -10,7 +10,7 @@ from relayd.config.fields import Table
 from relayd.mail.dns import DomainError, a_labels
 
 _LABEL = "[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
-_SELECTOR = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}(?:\.{_LABEL})*+")
+_SELECTOR = re.compile(rf"(?=.{{1,63}}\Z){_LABEL}(?>(?:\.{_LABEL})*)")
 
 
 def _domain(value: object) -> str:

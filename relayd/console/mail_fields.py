@@ -31,7 +31,7 @@ _OF_MAILBOXES = frozenset({"reply-to", "sender"})
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})")
-_NAMED = re.compile(r'(?:"((?:[^"\\]|\\.)*+)" *|([^"<>]*+))<([^<>]*+)>')
+_NAMED = re.compile(r'(?:"((?>(?:[^"\\]++|\\.)*))" *|([^"<>]*+))<([^<>]*+)>')
 _ADDRESS = "an address, name@domain, or a name and an address, Name <name@domain>"
 
 

@@ -22,7 +22,7 @@ LABEL_LIMIT = 63  # characters; what is not ASCII may have more octets, and is a
 
 # UTF-8 beyond ASCII without its C1 controls and separators is checked after decoding.
 _ATEXT = rb"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\xff-]"
-_LABEL = rb"[A-Za-z0-9_\x80-\xff]++(?:-++[A-Za-z0-9_\x80-\xff]++)*+"
+_LABEL = rb"[A-Za-z0-9_\x80-\xff]++(?>(?:-++[A-Za-z0-9_\x80-\xff]++)*)"
 _DOMAIN = rb"%(label)s(?:\.%(label)s)*" % {b"label": _LABEL}
 _LITERAL = rb"\[(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|[Ii][Pp][Vv]6:[0-9A-Fa-f:.]{2,45})\]"
 _DOT_STRING = rb"%(atext)s+(?:\.%(atext)s+)*" % {b"atext": _ATEXT}

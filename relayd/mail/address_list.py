@@ -13,15 +13,15 @@ from collections.abc import Iterator
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.reply import clean_text
 
-_QUOTED = r'"(?:[^"\\]|\\.)*+"'
+_QUOTED = r'"(?>(?:[^"\\]++|\\.)*)"'
 _TOKEN = re.compile(
     rf"""(?P<blank>[ \t\r\n]+)
     | (?P<word>{_QUOTED} | \[[^\[\]\\]*+\] | [^ \t\r\n"\[\](),:;<>]+)
-    | <[ \t\r\n]*+(?P<angle>(?:{_QUOTED} | [^"<>])*+)>
+    | <[ \t\r\n]*+(?P<angle>(?>(?:{_QUOTED} | [^"<>]++)*))>
     | (?P<sign>[(,:;])""",
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT = re.compile(r"(?:[^()\\]|\\.)*+([()])", re.DOTALL)
+_COMMENT = re.compile(r"(?>(?:[^()\\]++|\\.)*)([()])", re.DOTALL)
 _SHOWN = 100  # octets of what cannot be read
 
 

@@ -39,15 +39,15 @@ _WHERE_THERE = frozenset(
 )
 """The same, but only where there is one: mailing lists add them (pdkim#4, rspamd#2887)."""
 _AS_THERE = ("resent-", "list-", "feedback-id")  # how names begin that are signed as often as there
-_FIELD = re.compile(rb"([!-9;-~]++):((?:[^\x00-\x08\n-\x1f]++|\r\n[ \t])*+)\r\n")
+_FIELD = re.compile(rb"([!-9;-~]++):((?>(?:[^\x00-\x08\n-\x1f]++|\r\n[ \t])*))\r\n")
 _BLANKS = re.compile(rb"  ++")
 _WIDTH = 72  # octets of a line of Base64
 _BLOCK = b"\r\n" * 32768
 _OURS = re.compile(
     rb"DKIM-Signature: v=1; a=[a-z0-9-]++; c=relaxed/simple; d=[^;\r\n]++; s=[^;\r\n]++;\r\n"
-    rb"\tt=\d++; h=(?:[^;\r\n]++|\r\n\t)++;\r\n"
+    rb"\tt=\d++; h=(?>(?:[^;\r\n]++|\r\n\t)+);\r\n"
     rb"\tbh=([A-Za-z0-9+/=]{44});\r\n"
-    rb"\tb=[A-Za-z0-9+/=]++(?:\r\n\t[A-Za-z0-9+/=]++)*+\r\n"
+    rb"\tb=[A-Za-z0-9+/=]++(?>(?:\r\n\t[A-Za-z0-9+/=]++)*)\r\n"
 )
 
 

@@ -30,7 +30,7 @@ class Meant:
     needed: tuple[Leniency, ...]
 
 
-_QUOTED = rb'"(?:[^"\\]|\\.)*+"'
+_QUOTED = rb'"(?>(?:[^"\\]++|\\.)*)"'
 _WITHOUT_BRACKETS = re.compile(rb'(?P<path>(?:%b)?[^ "<>]*+)(?P<rest>(?: ++(?!<).*)?)' % _QUOTED)
 _PATH = re.compile(
     rb'<(?P<local>%b|[^ "<>@,:;()\[\]\\]++)(?:@(?P<domain>[^ "<>@,:;]++))?>(?P<rest>.*)' % _QUOTED

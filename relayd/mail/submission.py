@@ -25,12 +25,12 @@ from relayd.mail.reply import clean_text
 _NAME = rb"[!-9;-~]++[ \t]*+:"
 _FIELD = re.compile(rb"^" + _NAME, re.MULTILINE)
 _NEEDED = re.compile(rb"^(Date|Message-ID|From)[ \t]*+:", re.IGNORECASE | re.MULTILINE)
-_FIELDS = re.compile(rb"(?:%b[^\n]*+\n(?:[ \t][^\n]*+\n)*+)*+" % _NAME)
+_FIELDS = re.compile(rb"(?>(?:%b[^\n]*+\n(?>(?:[ \t][^\n]*+\n)*))*)" % _NAME)
 _MBOX_LINE = re.compile(rb">?From (?![ \t]*+:)[^\n]*+\n(?=%b)" % _NAME)
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*")
 _WORD_LIMIT = 45  # octets of an encoded word before base64, RFC 2047 §2
 _BCC = re.compile(
-    rb"^((?:Resent-)?Bcc)[ \t]*+:[^\n]*+(?:\n[ \t][^\n]*+)*+(?:\n|\Z)",
+    rb"^((?:Resent-)?Bcc)[ \t]*+:[^\n]*+(?>(?:\n[ \t][^\n]*+)*)(?:\n|\Z)",
     re.IGNORECASE | re.MULTILINE,
 )
 _SIGNED = re.compile(rb"(?:^|;)[ \t\r\n]*+h[ \t\r\n]*+=([^;]*+)")
@@ -98,7 +98,7 @@ def values_of(content: bytes, *names: str) -> Iterator[bytes]:
 @cache
 def _fields(names: tuple[str, ...]) -> re.Pattern[bytes]:
     """Return what finds fields of these names, which code of ours gives."""
-    pattern = rb"^(?:%b)[ \t]*+:([^\n]*+(?:\n[ \t][^\n]*+)*+)" % "|".join(names).encode()
+    pattern = rb"^(?:%b)[ \t]*+:([^\n]*+(?>(?:\n[ \t][^\n]*+)*))" % "|".join(names).encode()
     return re.compile(pattern, re.IGNORECASE | re.MULTILINE)
 
 

@@ -6,7 +6,8 @@ refused: no part is passed over in silence. A password is never one of them.
 
 from dataclasses import dataclass
 from ipaddress import ip_address
-from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+from typing import NamedTuple
+from urllib.parse import parse_qsl, quote, unquote
 
 SCHEMES = ("postgresql:", "postgres:")
 _PORT = 5432
@@ -40,9 +41,9 @@ class PostgresUrl:
 def read_url(url: str) -> PostgresUrl:
     """Read a URL. Raises ValueError with what was expected; never with a part of the URL, which may have a password."""
     try:
-        parts = urlsplit(url)
+        parts = _split(url)
         given = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
-        user, hosts = _authority(parts)
+        user, hosts = _authority(parts.netloc)
     except ValueError:
         raise ValueError(f"expected {_EXAMPLE}") from None
     parameters = dict(given)
@@ -58,9 +59,9 @@ def read_url(url: str) -> PostgresUrl:
         )
     if "host" in parameters:
         hosts = _hosts(parameters["host"], parameters.get("port", ""))
-    database = unquote(parts.path.removeprefix("/"))
+    database = unquote(parts.path)
     has_hosts = url.startswith(tuple(f"{each}//" for each in SCHEMES))
-    if not has_hosts or parts.fragment or not database or "/" in database:
+    if not has_hosts or "#" in url or not database or "/" in database:
         raise ValueError(f"expected {_EXAMPLE}")
     return PostgresUrl(
         hosts=hosts,
@@ -78,9 +79,27 @@ def with_password_file(url: str, path: str) -> str:
     return f"{url}{mark}{_PASSWORD_FILE}={quote(path)}"
 
 
-def _authority(parts: SplitResult) -> tuple[str, tuple[tuple[str, int], ...]]:
+class _Parts(NamedTuple):
+    netloc: str
+    path: str
+    query: str
+
+
+def _split(url: str) -> _Parts:
+    """Split a URL. Python's `urlsplit` refuses several hosts in some versions, if one is in brackets.
+
+    Raises ValueError.
+    """
+    if not url.isprintable():
+        raise ValueError
+    rest, _, query = url.partition("?")
+    netloc, _, path = rest.partition("//")[2].partition("/")
+    return _Parts(netloc, path, query)
+
+
+def _authority(netloc: str) -> tuple[str, tuple[tuple[str, int], ...]]:
     """Return user and hosts. Raises ValueError."""
-    user, _, hosts = parts.netloc.rpartition("@")
+    user, _, hosts = netloc.rpartition("@")
     found = [_host(each) for each in hosts.split(",")] if hosts else [(_SOCKETS, _PORT)]
     return user, tuple(found)
 
@@ -88,8 +107,13 @@ def _authority(parts: SplitResult) -> tuple[str, tuple[tuple[str, int], ...]]:
 def _host(written: str) -> tuple[str, int]:
     bare = written.rpartition("]")[2]  # an IPv6 address has colons of its own
     name, _, port = written.rpartition(":") if ":" in bare else (written, "", "")
-    name = unquote(name.removeprefix("[").removesuffix("]"))
-    return _whole(name, port)
+    if name.startswith("["):
+        if not name.endswith("]"):
+            raise ValueError
+        name = name[1:-1]
+    elif set(name) & set("[]:"):
+        raise ValueError
+    return _whole(unquote(name), port)
 
 
 def _hosts(written: str, ports: str) -> tuple[tuple[str, int], ...]:

@@ -60,7 +60,7 @@ def name_of(url: str) -> str:
 
 
 def place_of(url: str) -> object:
-    """Return where the store is, to compare: its file, or servers and database, whoever asks there."""
+    """Return its file, or its servers and database: who compares stores does not mind who asks there."""
     if is_file(url):
         return queue_file(url)
     server = read_url(url)

@@ -10,6 +10,7 @@ import email
 import io
 import json
 import re
+import sys
 import urllib.request
 from email.message import Message
 from email.policy import default
@@ -127,7 +128,7 @@ def test_a_terminal_gets_colours_of_ours_alone(besieged: Besieged, told: str) ->
     file = str(besieged.daemon.file)
     for words in (("status",), ("status", told)):
         _, shown = on_terminal(
-            ["python", "-m", "relayd", "-c", file, *words], columns=120, PYTHONPATH=str(ROOT)
+            [sys.executable, "-m", "relayd", "-c", file, *words], columns=120, PYTHONPATH=str(ROOT)
         )
         text = _SGR.sub("", shown.decode()).replace("\r\n", "\n")
         assert "HYPERLINK" in text or "hostile.test" in text

@@ -23,14 +23,15 @@ def test_the_others_hear_it_at_once_and_many_are_two(tmp_path: Path) -> None:
         with closing(one), closing(two):
             for _ in range(50):
                 one.give()
-            await until(lambda: len(heard) == 2)
             assert one._is_due, "the others wait for the end of the rest"
-            await until(lambda: not one._is_resting)
-            assert sorted(heard) == ["2", "2", "3", "3"]
+            await until(lambda: set(heard) == {"2", "3"} and not one._is_resting)
+            await asyncio.sleep(0)  # what was told last is heard in the next turn
+            assert 2 <= len(heard) <= 4  # who is late hears both at once
+            heard.clear()
             three.close()  # with a last hint
-            await until(lambda: sorted(heard[4:]) == ["1", "2"])
+            await until(lambda: sorted(heard) == ["1", "2"])
             two.give()
-            await until(lambda: heard[6:] == ["1"])
+            await until(lambda: heard[2:] == ["1"])
 
     asyncio.run(main())
 

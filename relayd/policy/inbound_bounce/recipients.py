@@ -61,7 +61,7 @@ _X400_RECIPIENT = re.compile(
 )
 _X400_LABEL = re.compile(r"\Asmtp=", re.IGNORECASE)
 _VERP = re.compile(
-    r"(?<![\w.+-])([\w.+-]{1,512}+)=((?:[\w-]{1,63}+\.){1,8}+[A-Za-z]{2,24}+)@", re.ASCII
+    r"(?<![\w.+-])([\w.+-]{1,512}+)=((?>(?:[\w-]{1,63}+\.){1,8})[A-Za-z]{2,24}+)@", re.ASCII
 )
 # The mark of what is put in, `+` or the word of a list manager, with the number of the mail.
 _VERP_MARK = re.compile(

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 
 from relayd.mail.address import Address, PathError, parse_address
 
-_QUOTED = rb'"(?:[^"\\]|\\.)*+"'
+_QUOTED = rb'"(?>(?:[^"\\]++|\\.)*)"'
 _TOKEN = re.compile(
     rb"""(?P<blank>[ \t\r\n]++)
     | (?P<word>%b | \[[^\[\]\\]*+\] | [^ \t\r\n"\[\](),:;<>]++)
-    | <[ \t\r\n]*+(?P<angle>(?:%b | [^"<>])*+)>
+    | <[ \t\r\n]*+(?P<angle>(?>(?:%b | [^"<>]++)*))>
     | (?P<comment>\()
     | (?P<sign>[,:;])"""
     % (_QUOTED, _QUOTED),
     re.VERBOSE | re.DOTALL,
 )
-_COMMENT = re.compile(rb"(?:[^()\\]|\\.)*+([()])", re.DOTALL)
+_COMMENT = re.compile(rb"(?>(?:[^()\\]++|\\.)*)([()])", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable
 
 _FIELD = re.compile(
-    rb"^([!-9;-~]++)[ \t]*+:([^\r\n]*+(?:\r\n[ \t][^\r\n]*+)*+)(?:\r\n|\Z)", re.MULTILINE
+    rb"^([!-9;-~]++)[ \t]*+:([^\r\n]*+(?>(?:\r\n[ \t][^\r\n]*+)*))(?:\r\n|\Z)", re.MULTILINE
 )
 
 

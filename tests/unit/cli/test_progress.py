@@ -45,10 +45,10 @@ def test_it_is_for_terminals(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_no_command_draws_a_line_of_its_own() -> None:
-    """A screen is drawn in `top`."""
+    """A screen is drawn in `top`; settings that are shown have their own line ends."""
     drawing = {
         file.name
         for file in Path(relayd.cli.__path__[0]).rglob("*.py")
-        if "x1b[K" in (text := file.read_text()) or "nl=False" in text
+        if "x1b[K" in (text := file.read_text()) or ("nl=False" in text and "toml_of" not in text)
     }
     assert drawing == {"progress.py", "screen.py"}

@@ -372,3 +372,10 @@ def test_what_was_rewritten_is_told_in_one_line() -> None:
         some_facts(), Sent(), attempt=1, queued_for=timedelta(), rewritten=changes
     )
     assert detail["rewritten"] == "sender a@x.test to b@x.test; X-Mailer removed"
+
+
+def test_mail_that_cannot_be_signed_is_held_with_its_reason() -> None:
+    message = replace(a_message("a@x.test"), unsigned="no key of x.test")
+    received, held = first_events(message)
+    assert (received.kind, held.kind) == (EventKind.RECEIVED, EventKind.HELD)
+    assert held.detail == {"by": "[[dkim]]", "reason": "no key of x.test"}

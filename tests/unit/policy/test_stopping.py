@@ -7,7 +7,13 @@ from pathlib import Path
 import pytest
 
 from relayd.config.model import DEFAULTS
-from relayd.policy.stopping import HAND_OVER_WITHIN, LEAVES_FOR, RECORD_WITHIN, stop_times
+from relayd.policy.stopping import (
+    HAND_OVER_WITHIN,
+    LEAVES_FOR,
+    RECORD_WITHIN,
+    is_watched,
+    stop_times,
+)
 
 UNIT = Path(__file__).parents[3] / "systemd/relayd.service"
 
@@ -33,3 +39,15 @@ def test_the_default_fits_into_the_unit() -> None:
     assert found is not None
     assert LEAVES_FOR + stop_times(default).process < int(found[1])
     assert default.total_seconds() < HAND_OVER_WITHIN
+
+
+@pytest.mark.parametrize(
+    ("asked", "now", "watched"),
+    [
+        ([100.0, 110.0, 120.0], 121.0, True),
+        ([0.0, 110.0, 120.0], 121.0, False),  # twice so far
+        ([100.0, 110.0, 120.0], 131.0, False),  # and then no more
+    ],
+)
+def test_who_asks_again_and_again_watches(asked: list[float], now: float, *, watched: bool) -> None:
+    assert is_watched(asked, now) is watched

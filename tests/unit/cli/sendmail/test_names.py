@@ -48,7 +48,7 @@ def test_without_a_queue_it_says_what_the_command_says(
     listed = world.run("queue", "list")
     assert listed.status != 0
     assert called(["mailq"], monkeypatch) == listed.status
-    assert world.readouterr().err == listed.err
+    assert world.readouterr().err == f"{listed.err.rstrip()} (relayd explain {listed.status})\n"
 
 
 @pytest.mark.parametrize("argv", REBUILD, ids=" ".join)

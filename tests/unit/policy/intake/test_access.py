@@ -133,3 +133,7 @@ def test_whose_lists_they_are(ip: str, user: str | None, lists: list[Allowed]) -
 
 def test_a_client_whose_address_is_not_known_is_in_no_network() -> None:
     assert RULES.for_client(ANYTHING, Origin(ip="10.9.9.9", is_known=False), None) == []
+
+
+def test_without_a_list_no_header_is_read() -> None:
+    assert refusal_of_from([], b"no header at all") is None
