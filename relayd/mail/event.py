@@ -202,22 +202,20 @@ def _outcome_fields(detail: dict[str, JsonValue], outcome: Outcome) -> None:
             detail["fault"] = outcome.fault.value
             detail["reason"] = outcome.reason
             detail["next_attempt_at"] = format_instant(outcome.retry_at)
-            if outcome.possible_duplicate:
-                detail["possible_duplicate"] = True
         case Bounced():
             detail["bounce_class"] = outcome.bounce_class.value
             detail["category"] = outcome.category.value
             detail["fault"] = outcome.fault.value
             detail["suppress"] = outcome.suppress
             detail["reason"] = outcome.reason
-            if outcome.possible_duplicate:
-                detail["possible_duplicate"] = True
         case NotTried():
             detail["reason"] = outcome.reason
         case Relayed() | Sent():
-            pass
+            return
         case _:
             assert_never(outcome)
+    if isinstance(outcome, Deferred | Bounced) and outcome.possible_duplicate:
+        detail["possible_duplicate"] = True
 
 
 def _seconds(duration: timedelta) -> float:
