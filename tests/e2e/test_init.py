@@ -61,6 +61,12 @@ def init(
     )
 
 
+def login_at(host: str, port: int) -> list[str]:
+    """Options for a smarthost with a login, whose password is typed."""
+    told = ["--fqdn", "relay.example.org", "--smarthost", f"{host}:{port}"]
+    return [*told, "--username", "app", "--password-file", "-"]
+
+
 def test_what_is_told_is_tried_and_mail_flows(
     tmp_path: Path, host: str, background: Background
 ) -> None:
@@ -73,15 +79,7 @@ def test_what_is_told_is_tried_and_mail_flows(
         "RELAYD_LISTEN__0__ADDRESS": f"127.0.0.1:{free_port()}",
     }
     folder = tmp_path / "relayd"
-    told = [
-        "--fqdn",
-        "relay.example.org",
-        "--smarthost",
-        f"{host}:{server.port}",
-        "--username",
-        "app",
-    ]
-    done = init(folder, environment, *told, "--password-file", "-", typed=f"{PASSWORD}\n")
+    done = init(folder, environment, *login_at(host, server.port), typed=f"{PASSWORD}\n")
     assert done.returncode == 0, done.stderr
     assert "takes our login with TLS" in done.stderr
     assert PASSWORD not in done.stdout + done.stderr
@@ -116,17 +114,7 @@ def test_a_wrong_password_is_tried_once_and_nothing_is_written(
     server = a_server(background, authority.server_context(host))
     environment = {**os.environ, "SSL_CERT_FILE": authority.cafile}
     folder = tmp_path / "relayd"
-    told = [
-        "--fqdn",
-        "relay.example.org",
-        "--smarthost",
-        f"{host}:{server.port}",
-        "--username",
-        "app",
-        "--password-file",
-        "-",
-    ]
-    done = init(folder, environment, *told, typed="wrong one\n")
+    done = init(folder, environment, *login_at(host, server.port), typed="wrong one\n")
     assert done.returncode == os.EX_UNAVAILABLE
     assert "refuses our login" in done.stderr
     assert "nothing is written" in done.stderr
