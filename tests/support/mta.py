@@ -96,7 +96,9 @@ def a_postfix(
         }
         (folder / "known").write_text("!/^nobody@/ yes\n")
         (folder / "access").write_text(_ACCESS)
-        server = postfix.Postfix(folder / "postfix", port=free_port(), settings=settings)
+        server = postfix.Postfix(
+            folder / "postfix", port=free_port(), settings=settings, keeps_log=False
+        )
         with _running(server, server.port):
             yield Mta(
                 port=server.port,

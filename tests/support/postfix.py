@@ -18,11 +18,9 @@ mail_owner = postfix
 setgid_group = postdrop
 mydestination =
 inet_interfaces = 127.0.0.1
-smtp_tls_security_level =
-maillog_file = {folder}/mail.log
-maillog_file_prefixes = {folder}
 multi_instance_enable = no
 """
+_TLS = "smtp_tls_security_level"  # later releases have "may"
 _STOCK = Path("/usr/share/postfix/master.cf.dist")
 
 
@@ -36,8 +34,14 @@ def why_not() -> str:
 class Postfix:
     """One instance. Its users must be able to enter the folders above `folder`."""
 
-    def __init__(self, folder: Path, *, port: int, settings: Mapping[str, object]) -> None:
-        """`settings` are of main.cf, beyond those that keep instances apart."""
+    def __init__(
+        self, folder: Path, *, port: int, settings: Mapping[str, object], keeps_log: bool = True
+    ) -> None:
+        """`settings` are of main.cf, beyond those that keep instances apart.
+
+        A log costs what it costs everybody, so benchmarks keep it. Tests do better without: one process
+        writes it, and when that one is stuck the whole of Postfix waits for it, `postfix stop` too.
+        """
         self.port = port
         self.config = folder / "etc"
         self.log = folder / "mail.log"
@@ -47,7 +51,10 @@ class Postfix:
         (folder / "data").mkdir()
         folder.chmod(0o755)
         shutil.chown(folder / "data", "postfix")
-        more = "".join(f"{key} = {value}\n" for key, value in settings.items())
+        own: dict[str, object] = {_TLS: ""}
+        if keeps_log:
+            own |= {"maillog_file": self.log, "maillog_file_prefixes": folder}
+        more = "".join(f"{key} = {value}\n" for key, value in (own | dict(settings)).items())
         (self.config / "main.cf").write_text(_MAIN.format(folder=folder) + more)
         lines = [line for line in _STOCK.read_text().splitlines() if not line.startswith("#")]
         (self.config / "master.cf").write_text("\n".join(map(self._served, lines)) + "\n")
@@ -72,6 +79,13 @@ class Postfix:
 
     def stop(self) -> None:
         self._run("stop")
+
+    def queue(self) -> str:
+        """What it still has to send, a line of JSON for each mail: with the reason of its delay."""
+        listed = subprocess.run(
+            ["postqueue", "-c", str(self.config), "-j"], capture_output=True, text=True, check=True
+        )
+        return listed.stdout
 
     def _run(self, verb: str) -> None:
         done = subprocess.run(
