@@ -11,9 +11,10 @@ import subprocess
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
+from types import MappingProxyType
 
 from tests.support import postfix
 
@@ -23,6 +24,7 @@ fqdn = "relay.bench.test"
 {top}
 [[listen]]
 address = "127.0.0.1:{port}"
+{listener}
 [smarthost]
 hosts = ["{host}:{sink}"]
 [store]
@@ -81,6 +83,7 @@ class Relay(ABC):
 class Relayd(Relay):
     name = "relayd"
     top = ""  # settings that stand before all tables
+    listener = ""  # more settings of it
     more = "[limits]\nconnections_per_client = 1000"  # tables
     url = ""  # of the queue; empty: a file in its folder
     prefix: tuple[str, ...] = ()  # a command that runs another one
@@ -92,6 +95,7 @@ class Relayd(Relay):
         self.settings.write_text(
             RELAYD_SETTINGS.format(
                 top=self.top,
+                listener=self.listener,
                 more=self.more,
                 store=f'folder = "{self.folder}"' if self.url else "",
                 url=self.url or f"sqlite:{self.folder}/queue.db",
@@ -132,6 +136,7 @@ class Relayd(Relay):
 
 class Postfix(Relay):
     name = "postfix"
+    more: Mapping[str, object] = MappingProxyType({})  # of main.cf
 
     @staticmethod
     def is_installed() -> bool:
@@ -146,7 +151,8 @@ class Postfix(Relay):
         }
 
     def start(self) -> None:
-        self._postfix = postfix.Postfix(self.folder, port=self.port, settings=self.settings())
+        settings = {**self.settings(), **self.more}
+        self._postfix = postfix.Postfix(self.folder, port=self.port, settings=settings)
         for parent in self.folder.parents:
             if parent.stat().st_mode & 0o005 != 0o005 and parent != Path("/"):
                 parent.chmod(parent.stat().st_mode | 0o055)

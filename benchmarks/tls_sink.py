@@ -1,9 +1,9 @@
-"""A next hop with STARTTLS for `direct-peers`, since `smtp-sink` has none: takes all mail, and counts as that does.
+"""A next hop with STARTTLS, since `smtp-sink` has none: takes all mail, and counts as that does.
 
-    tls_sink.py CERTIFICATES
+    tls_sink.py CERTIFICATES [HOST:PORT]
 
 CERTIFICATES is a folder with files such as `3.pem`: a key and a certificate for the hosts at
-127.1.3.0/24. It listens on port 25 of all addresses.
+127.1.3.0/24, and of other networks whose third number is 3. Without a place it listens on port 25 of all addresses.
 """
 
 import asyncio
@@ -81,8 +81,9 @@ def contexts_of(folder: Path) -> dict[int, ssl.SSLContext]:
     return contexts
 
 
-async def main(contexts: dict[int, ssl.SSLContext]) -> None:
-    listening = socket.create_server(("0.0.0.0", 25), backlog=1000)
+async def main(contexts: dict[int, ssl.SSLContext], where: str = "0.0.0.0:25") -> None:
+    host, _, port = where.rpartition(":")
+    listening = socket.create_server((host, int(port)), backlog=1000)
     await asyncio.get_running_loop().create_server(lambda: Session(contexts), sock=listening)
     told = -1
     while True:
@@ -93,4 +94,4 @@ async def main(contexts: dict[int, ssl.SSLContext]) -> None:
 
 
 if __name__ == "__main__":
-    uvloop.run(main(contexts_of(Path(sys.argv[1]))))
+    uvloop.run(main(contexts_of(Path(sys.argv[1])), *sys.argv[2:]))
