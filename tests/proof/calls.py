@@ -2,13 +2,18 @@
 
 Whoever got a 250 finds the message at the next hop, once, or twice if its process was killed while it was being handed over; whoever got
 another reply, or none, sends again. The relay goes on by itself: what the next message gets is a 250.
+
+A case mostly waits: for a worker that is replaced, or for a second attempt. So several relays have their cases at once.
 """
 
 import errno
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import json
+import time
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -22,6 +27,9 @@ ERRORS = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EINTR, errno
 _SETTLED = 10 * 10**9  # nanoseconds that a worker has to live so that it did not die early
 _UNFINISHED = Query(unfinished=True)
 _LONG = 9000  # lines
+_RESTS_WITHIN = 60.0  # seconds
+RELAYS = 8  # at once
+_LOOKS = 0.05  # seconds between two looks at a queue: each look has its price
 
 
 class Shape(Enum):
@@ -66,6 +74,9 @@ class World:
         self._shared = shared
         self._calls = Calls(shared)
         self._made = 0
+        self._workers = 0  # that are ready, as far as the log is read
+        self._read = 0  # octets of the log
+        self.is_reached = False  # the last fault came to pass
 
     def calls_of(self, shape: Shape) -> int:
         """Return how many calls a message makes, from its client's connection to its fate."""
@@ -86,7 +97,7 @@ class World:
         self._send(entry)
         first = entry.fate
         self._rest()
-        self._calls.fail_no_more()
+        self.is_reached = self._calls.fail_no_more()
         eventually(
             lambda: self._send(after := self._entry(Shape.SHORT)).fate is Fate.ACKED and after,
             "mail is taken again",
@@ -100,7 +111,9 @@ class World:
             if without_trace(message.content) != entry.content
         ]
         copies = Counter(rcpt for message in mine for rcpt in rcpts_of(message))
-        states = {row.address: row.status for row in self._relay.rows()}
+        states = {
+            row.address: row.status for row in self._relay.rows(Query(recipient=entry.recipients))
+        }
         for rcpt in entry.recipients:
             is_refused, state = rcpt.startswith("hard-"), states.get(rcpt)
             if first is Fate.ACKED and not is_refused and not copies[rcpt]:
@@ -117,12 +130,24 @@ class World:
 
     def _rest(self) -> None:
         """Wait until nothing is under way, and a worker is there."""
-        eventually(self._is_at_rest, "the relay rests", within=30)
+        end = time.monotonic() + _RESTS_WITHIN
+        while not self._is_at_rest():
+            assert time.monotonic() < end, "the relay does not rest"
+            time.sleep(_LOOKS)
 
     def _is_at_rest(self) -> bool:
-        return not self._relay.rows(_UNFINISHED) and len(self._relay.events("worker_ready")) > len(
-            self._relay.events("worker_ended")
-        )
+        self._read_log()
+        return self._workers > 0 and not self._relay.rows(_UNFINISHED)
+
+    def _read_log(self) -> None:
+        with self._relay.log.open("rb") as log:
+            log.seek(self._read)
+            for line in log:
+                if not line.endswith(b"\n"):
+                    break
+                self._read += len(line)
+                event = json.loads(line)["event"] if line.startswith(b"{") else ""
+                self._workers += (event == "worker_ready") - (event == "worker_ended")
 
     def _entry(self, shape: Shape) -> Entry:
         self._made += 1
@@ -167,3 +192,55 @@ def faults(world: World) -> Sequence[Fault]:
         for call in range(1, world.calls_of(shape) + 1)
         for error in (None, *ERRORS)
     ]
+
+
+@dataclass(slots=True)
+class Found:
+    """What came of it."""
+
+    tried: int = 0
+    missed: int = 0  # the message made fewer calls this time
+    wrong: list[str] = field(default_factory=list)
+
+    def try_out(self, fault: Fault, world: World) -> bool:
+        """Try one; tell whether it is wrong."""
+        try:
+            wrong = world.try_out(fault)
+        except AssertionError as error:
+            wrong = [str(error)]
+        self.tried += 1
+        self.missed += not world.is_reached
+        self.wrong += [f"{fault}: {each}" for each in wrong]
+        return bool(wrong)
+
+
+def try_all(
+    place: Path, wanted: Iterable[Fault], *, is_direct: bool, seconds: float, relays: int = 1
+) -> Found:
+    """Try the faults in their order, for so long at the most, with so many relays at once."""
+    left, end, found = deque(wanted), time.monotonic() + seconds, Found()
+
+    def try_some(folder: Path) -> None:
+        """Have one relay try them, until one is wrong: then it is left as it is."""
+        folder.mkdir(parents=True)
+        with a_world(folder, is_direct=is_direct) as world:
+            for fault in _taken(left, end):
+                if found.try_out(fault, world):
+                    break
+
+    def run(number: int) -> None:
+        try:
+            while left and time.monotonic() < end:
+                try_some(place / str(number) / str(len(left)))
+        except AssertionError as error:
+            found.wrong.append(str(error))
+
+    with ThreadPoolExecutor(relays) as pool:
+        list(pool.map(run, range(relays)))
+    return found
+
+
+def _taken(left: deque[Fault], end: float) -> Iterator[Fault]:
+    while left and time.monotonic() < end:
+        with suppress(IndexError):  # another one took the last
+            yield left.popleft()

@@ -1,7 +1,6 @@
 """What `python -m tests.proof` tries, part by part, and how much of it in the time that there is."""
 
 import random  # noqa: TID251 -- seeded
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -58,18 +57,16 @@ def _cut_migration(seconds: float, seed: int) -> Row:
 
 
 def _system_calls(seconds: float, seed: int, *, is_direct: bool) -> Row:
-    wrong, tried = [], 0
-    with _a_place() as place, calls.a_world(place, is_direct=is_direct) as world:
-        faults = list(calls.faults(world))
+    with _a_place() as place:
+        with calls.a_world(place, is_direct=is_direct) as world:
+            faults = list(calls.faults(world))
         random.Random(seed).shuffle(faults)
-        end = time.monotonic() + seconds
-        for fault in faults:
-            if time.monotonic() > end:
-                break
-            tried += 1
-            wrong += [f"{fault}: {each}" for each in world.try_out(fault)]
+        found = calls.try_all(
+            place, faults, is_direct=is_direct, seconds=seconds, relays=calls.RELAYS
+        )
     name = f"system calls, {_way(is_direct=is_direct)}"
-    return Row(name, f"{tried} of {len(faults)} faults", wrong)
+    tried = f"{found.tried} of {len(faults)} faults, {found.missed} calls not reached"
+    return Row(name, tried, found.wrong)
 
 
 def _kills(seconds: float, seed: int, *, is_direct: bool) -> Row:

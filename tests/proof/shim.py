@@ -94,8 +94,11 @@ class Calls:
         self._shared["fault_error"] = error or 0
         self._shared["fault_at"] = self.count + number
 
-    def fail_no_more(self) -> None:
+    def fail_no_more(self) -> bool:
+        """Tell whether that call came."""
+        is_reached = 0 < self._shared["fault_at"] <= self.count
         self._shared["fault_at"] = 0
+        return is_reached
 
 
 def _place_of(name: str) -> int:
