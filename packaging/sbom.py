@@ -2,7 +2,8 @@
 """Write what relayd is made of: `packaging/sbom.py LOCK FOLDER`, run by a Python that has exactly that installed.
 
 `relayd.cdx.json` is a bill of materials in the form of CycloneDX 1.6, `THIRD-PARTY-LICENSES.txt` has the licences
-with their texts. Both depend on the environment and on SOURCE_DATE_EPOCH alone, so they can be made again.
+with their texts. Both depend on the environment and on SOURCE_DATE_EPOCH alone, so they can be made again. Without
+SOURCE_DATE_EPOCH, the time of the commit, the bill has no date.
 
 It ends with 1 if a package is not as locked, or if its licence is not known to be one that lets us hand it on.
 """
@@ -135,16 +136,15 @@ def bill(
         parts.append(part)
     extras = ours.metadata.get_all("Provides-Extra", [])
     graph = {"relayd": needs(ours, extras), **{name: needs(found[name]) for name in licences}}
-    time = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", "0")), tz=UTC)
+    metadata: dict[str, Any] = {"lifecycles": [{"phase": "build"}], "component": root}
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        time = datetime.fromtimestamp(int(epoch), tz=UTC)
+        metadata["timestamp"] = time.isoformat().replace("+00:00", "Z")
     document = {
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
         "version": 1,
-        "metadata": {
-            "timestamp": time.isoformat().replace("+00:00", "Z"),
-            "lifecycles": [{"phase": "build"}],
-            "component": root,
-        },
+        "metadata": metadata,
         "components": parts,
         "dependencies": [
             {"ref": ref(name, found[name].version), "dependsOn": sorted(ref(each, found[each].version) for each in {*below} if each in licences)}

@@ -42,6 +42,15 @@ class ConfigError(RelaydError):
         super().__init__("\n".join(str(mistake) for mistake in mistakes))
 
 
+class ConfigForbidden(ConfigError):
+    """Who asks may not read or write the settings; says who may (exit status 77)."""
+
+
+def kind_of(error: OSError) -> type[ConfigError]:
+    """Return what a file of settings is refused with that cannot be used for such a reason."""
+    return ConfigForbidden if isinstance(error, PermissionError) else ConfigError
+
+
 class WrongField(RelaydError):
     """One field of what is asked is refused; `where` names it."""
 

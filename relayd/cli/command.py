@@ -20,6 +20,7 @@ from relayd.errors import (
     BackupFailed,
     CheckerDown,
     ConfigError,
+    ConfigForbidden,
     CopyFailed,
     DaemonUnreachable,
     NotAFile,
@@ -37,6 +38,7 @@ from relayd.errors import (
 
 # The first that fits counts. Anything else is EX_SOFTWARE.
 _EXIT_STATUS: tuple[tuple[type[RelaydError], int], ...] = (
+    (ConfigForbidden, os.EX_NOPERM),
     (ConfigError, os.EX_CONFIG),
     (UsersError, os.EX_CONFIG),
     (StoreMoved, os.EX_CONFIG),
@@ -199,7 +201,7 @@ def report(error: RelaydError | OSError) -> int:
     from relayd.cli.output import drop_output, printable  # noqa: PLC0415
     from relayd.explain.pointer import of_error, of_mistake, pointer  # noqa: PLC0415
 
-    status = _status_of(error)
+    status = status_of(error)
     match error:
         case ConfigError():
             lines = [f"{mistake}{of_mistake(mistake)}" for mistake in error.mistakes]
@@ -215,7 +217,7 @@ def report(error: RelaydError | OSError) -> int:
     return status
 
 
-def _status_of(error: RelaydError | OSError) -> int:
+def status_of(error: RelaydError | OSError) -> int:
     if isinstance(error, OSError):
         return os.EX_IOERR
     return next(

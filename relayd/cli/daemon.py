@@ -4,6 +4,7 @@ import os
 
 import click
 
+from relayd.cli.command import status_of
 from relayd.cli.context import json_option, load_settings, settings_file, settings_option
 from relayd.errors import ConfigError
 from relayd.policy.delivery.route import DEFAULT
@@ -63,7 +64,7 @@ def check(ctx: click.Context, *, as_json: bool) -> None:
                     "variable": mistake.variable or None,
                 }
             )
-        ctx.exit(os.EX_CONFIG)
+        ctx.exit(status_of(error))
     standing = standing_of(settings, ask_daemon(settings))
     if not as_json:
         click.echo(printable(in_one_line(standing)))

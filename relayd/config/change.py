@@ -24,7 +24,7 @@ from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Key
 from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay, write_overlay
 from relayd.config.values import Values, value_of, values_of
-from relayd.errors import ConfigError, Mistake
+from relayd.errors import ConfigError, Mistake, kind_of
 from relayd.file_access import unwritable
 from relayd.files import alone_in, replace
 from relayd.policy.fqdn import flaw_of
@@ -199,7 +199,7 @@ def told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = unwritable(error, Path(path))
-        raise _trouble(path, f"the settings cannot be written: {reason}") from error
+        raise _trouble(path, f"the settings cannot be written: {reason}", kind_of(error)) from error
 
 
 def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:
@@ -209,5 +209,5 @@ def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:
     os.utime(descriptor)
 
 
-def _trouble(path: str, expected: str) -> ConfigError:
-    return ConfigError((Mistake(file=path, key="", value="", expected=expected),))
+def _trouble(path: str, expected: str, kind: type[ConfigError] = ConfigError) -> ConfigError:
+    return kind((Mistake(file=path, key="", value="", expected=expected),))

@@ -37,7 +37,7 @@ from relayd.config.users import find_users, find_users_file
 from relayd.config.values import names_in, values_of, values_of_rules
 from relayd.config.variables import may_be_all
 from relayd.config.ways import find_smarthosts, route_hosts, route_rules, sender_settings
-from relayd.errors import ConfigError, Mistake
+from relayd.errors import ConfigError, ConfigForbidden, Mistake
 from relayd.file_access import who_may
 from relayd.mail.text import replaced
 from relayd.policy.intake.aliases import resolved
@@ -102,13 +102,14 @@ def read_data(path: str) -> Mapping[str, object]:
 def read(path: str) -> tuple[str, Mapping[str, object]]:
     """Return the text of the file `path` and what it says, unchecked.
 
-    Raises ConfigError if it is not TOML.
+    Raises ConfigError if it is not TOML, ConfigForbidden where we may not read it.
     """
-    problem = ""
+    kind = ConfigError
     try:
         text = Path(path).read_bytes().decode()
         return text, tomllib.loads(text)
     except PermissionError:
+        kind = ConfigForbidden
         problem = f"you may not read the settings: {who_may(path)}"
     except OSError as error:
         problem = f"the settings cannot be read: {error.strerror}"
@@ -117,7 +118,7 @@ def read(path: str) -> tuple[str, Mapping[str, object]]:
         problem = f"expected UTF-8 text (line {line})"
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, and what tomllib trips over
         problem = f"not valid TOML: {_one_line(error)}"
-    raise ConfigError((Mistake(file=path, key="", value="", expected=problem),))
+    raise kind((Mistake(file=path, key="", value="", expected=problem),))
 
 
 def from_mapping(

@@ -21,7 +21,7 @@ from relayd.config.environment import Applied
 from relayd.config.mistakes import lookup
 from relayd.config.model import CHANGEABLE
 from relayd.config.peek import DEFAULT_STORE
-from relayd.errors import ConfigError, Mistake
+from relayd.errors import ConfigError, Mistake, kind_of
 from relayd.file_access import unwritable
 from relayd.files import replace
 from relayd.store.url import is_plain, state_folder
@@ -75,12 +75,16 @@ def read_overlay(path: Path | None) -> Overlay:
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
+        kind = kind_of(error)
         problem = (
             f"it cannot be read: {error.strerror}; ask as root or as a member of the daemon's group"
         )
     except (ValueError, RecursionError, KeyError, TypeError):
-        problem = "it is damaged; once it is removed, the settings file alone counts"
-    raise trouble(path, problem)
+        kind, problem = (
+            ConfigError,
+            "it is damaged; once it is removed, the settings file alone counts",
+        )
+    raise trouble(path, problem, kind)
 
 
 def laid_over(
@@ -111,12 +115,14 @@ def write_overlay(
     try:
         replace(path, text, partial(_dress, folder=path.parent.stat(), hold=hold))
     except OSError as error:
-        raise trouble(path, f"it cannot be written: {unwritable(error, path)}") from error
+        raise trouble(
+            path, f"it cannot be written: {unwritable(error, path)}", kind_of(error)
+        ) from error
 
 
-def trouble(path: Path, expected: str) -> ConfigError:
+def trouble(path: Path, expected: str, kind: type[ConfigError] = ConfigError) -> ConfigError:
     """Return what is wrong with the file as a whole."""
-    return ConfigError((Mistake(file=str(path), key="", value="", expected=expected),))
+    return kind((Mistake(file=str(path), key="", value="", expected=expected),))
 
 
 def _value(given: object) -> bool | str:

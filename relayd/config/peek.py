@@ -1,7 +1,7 @@
 """Where the store and the status log are, where the daemon listens, and what is switched on, found without the models of the settings.
 
 Those cost several times what a question to the store does, or handing over a message. What else the
-settings say does not matter here, and may be wrong. Where it is not plain which store they mean, they
+settings say does not matter here, and may be wrong, or no TOML. Where it is not plain which store they mean, they
 are to be read in full, which then says what is wrong.
 """
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from relayd.answers.switches import Switches
+from relayd.config.sound import Wanted, sound_tables
 from relayd.config.variables import laid_quickly, may_be_all, settings_in
 
 DEFAULT_SETTINGS = "/etc/relayd/relayd.toml"
@@ -23,6 +24,9 @@ CONTROL_SOCKET = "/run/relayd/control.sock"
 STATUS_LOG = "/var/log/relayd/status.log"
 _STORE_KEYS = {"url", "password_file", "folder", "history", "keep_subject", "keep_bounced"}
 _LIKE_A_STORE = re.compile(r"(?i)\s*(sqlite|postgres(ql)?):|.*\.db\s*$", re.DOTALL)
+_THE_STORE = Wanted("store", re.compile(r"(?i)stor|\burl\b|sqlite|postgres|\.db"))
+_THE_SOCKET = Wanted("control", re.compile(r"(?i)control|sock"))
+_THE_LOG = Wanted("status_log", re.compile(r"(?i)log|\bpath\b"))
 _LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- not bound: where to connect to
 
 Endpoint = str | tuple[str, int]
@@ -37,7 +41,7 @@ def find_store(settings: str | None) -> str | None:
     from relayd.store.url import is_plain, with_password_file  # noqa: PLC0415 -- who hands over a message needs no store
 
     try:
-        document = _read(settings)
+        document = _read(settings, _THE_STORE)
     except (OSError, ValueError, RecursionError):
         return None
     store = document.get("store", {})
@@ -93,7 +97,7 @@ def find_switches(settings: str | None) -> tuple[Switches, str | None]:
     As far as the file can be read; None: it cannot, and nobody knows where the daemon answers.
     """
     try:
-        document = _read(settings)
+        document = _read(settings, _THE_SOCKET)
     except (OSError, ValueError, RecursionError):
         return Switches(), None
     redirect, socket = _text(document, "redirect", "to"), _text(document, "control", "socket")
@@ -104,7 +108,7 @@ def find_switches(settings: str | None) -> tuple[Switches, str | None]:
 def find_status_log(settings: str | None) -> str | None:
     """Return the path of the status log, or "-"; None when the settings have to be read in full for that."""
     try:
-        path = _text(_read(settings), "status_log", "path") or STATUS_LOG
+        path = _text(_read(settings, _THE_LOG), "status_log", "path") or STATUS_LOG
     except (OSError, ValueError, RecursionError):
         return None
     return path if path == "-" or path.startswith("/") else None
@@ -116,16 +120,28 @@ def _text(document: Mapping[str, Any], table: str, key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _read(settings: str | None) -> Mapping[str, Any]:
-    """Return what is written, and what the environment says over it, which may be all there is."""
+def _read(settings: str | None, wanted: Wanted | None = None) -> Mapping[str, Any]:
+    """Return what is written, and what the environment says over it, which may be all there is.
+
+    Of a file that is no TOML, the tables that can be read, if that is sure to be all about what is `wanted`.
+    """
     path = settings or DEFAULT_SETTINGS
     try:
-        document = tomllib.loads(Path(path).read_bytes().decode())
+        document = _document(Path(path).read_bytes().decode(), wanted)
     except FileNotFoundError:
         if path != DEFAULT_SETTINGS or not may_be_all(os.environ):
             raise
         document = {}
     return laid_quickly(document, os.environ)
+
+
+def _document(text: str, wanted: Wanted | None) -> Mapping[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError):
+        if wanted is None:
+            raise
+        return sound_tables(text, wanted)
 
 
 def _listeners(document: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

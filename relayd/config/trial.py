@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from relayd.config.overlay import Overlay, overlay_in, trouble, write_overlay
+from relayd.errors import kind_of
 from relayd.file_access import unwritable
 from relayd.files import rename
 
@@ -67,7 +68,9 @@ def _put(trial: Path, path: Path) -> None:
     try:
         rename(trial, path)
     except OSError as error:
-        raise trouble(path, f"it cannot be written: {unwritable(error, path)}") from error
+        raise trouble(
+            path, f"it cannot be written: {unwritable(error, path)}", kind_of(error)
+        ) from error
 
 
 def _drop(trial: Path) -> None:

@@ -169,6 +169,21 @@ def test_nobody_there(tmp_path: Path) -> None:
     assert (folder / "relayd.toml").exists()
 
 
+def test_who_has_the_port_is_named(tmp_path: Path) -> None:
+    """The first start would fail for it."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        environment = {**os.environ, "RELAYD_LISTEN__0__ADDRESS": address}
+        told = ["--fqdn", "relay.example.org", "--smarthost", "mail.example.org", "--untested"]
+        done = init(tmp_path, environment, *told)
+    [line] = done.stderr.splitlines()
+    assert f"{address}: " in line
+    assert f"(process {os.getpid()}) listens there: stop it" in line
+    assert f"relayd -c {tmp_path}/relayd.toml config set listen.0.address HOST:PORT" in line
+    assert (done.returncode, (tmp_path / "relayd.toml").exists()) == (0, True)
+    assert init(tmp_path, environment, *told, "--force").stderr == ""
+
+
 def test_settings_that_say_something_stay(tmp_path: Path) -> None:
     told = ["--fqdn", "relay.example.org", "--smarthost", "mail.example.org", "--untested"]
     settings = tmp_path / "relayd.toml"

@@ -66,7 +66,7 @@ def test_temporary_files_are_on_the_volume_which_every_example_has() -> None:
         *(ROOT / "etc/compose").glob("*.yaml"),
     ]
     for file in files:
-        assert re.search(rf"(?:mountPath: |:|, ){folder}\b", file.read_text()), file
+        assert re.search(rf"(?:mountPath: |:|- ){folder}\b", file.read_text()), file
 
 
 def test_each_file_that_the_image_copies_is_there() -> None:
@@ -77,7 +77,7 @@ def test_each_file_that_the_image_copies_is_there() -> None:
 
 
 def test_the_base_is_one_name_and_its_digest_is_whole() -> None:
-    [argument] = _all("ARG")
+    [argument] = [each for each in _all("ARG") if each.startswith("BASE=")]
     base = (CONTAINER / "base").read_text().strip()
     name, _, digest = base.partition("@")
     assert argument == f"BASE={name}"
@@ -132,6 +132,20 @@ def test_compose_names_what_there_is(
         assert service["cap_drop"] == ["ALL"]
         settings = _settings(service["environment"], tmp_path, monkeypatch)
         assert settings.store.url.startswith("postgresql:" if is_postgres else "sqlite:")
+
+
+@pytest.mark.parametrize(
+    "file", [CONTAINER / "compose.yaml", ROOT / "etc/compose/compose.yaml"], ids=["one", "three"]
+)
+def test_compose_gives_time_to_stop_and_a_disk(file: Path) -> None:
+    """A balancer that asks for /readyz adds 5 s to a stop; what is on a tmpfs is lost, and in memory."""
+    services = yaml.safe_load(file.read_text())["services"]
+    relays = {name: each for name, each in services.items() if name.startswith("relay")}
+    assert relays
+    for relay in relays.values():
+        assert int(relay["stop_grace_period"].removesuffix("s")) >= 15
+        assert not [each for each in relay.get("tmpfs", ()) if each.startswith("/var")]
+        assert [each for each in relay["volumes"] if each.endswith("/var/lib/relayd")]
 
 
 def _documents(path: Path) -> dict[str, dict[str, Any]]:

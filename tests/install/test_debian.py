@@ -41,11 +41,17 @@ def test_no_maintainer_script_deletes_mail_unasked() -> None:
     assert "Default: false" in (DEBIAN / "relayd.templates").read_text()
 
 
-NAMES = ("sbin/sendmail", "bin/mailq", "bin/newaliases")
+NAMES = ("sbin/sendmail", "lib/sendmail", "bin/mailq", "bin/newaliases")
 OURS = {name: f"/etc/alternatives/{Path(name).name}" for name in NAMES}
-EXIM = {"sbin/sendmail": "exim4", "bin/mailq": "../sbin/exim4", "bin/newaliases": "../sbin/exim4"}
-POSTFIX = {"bin/mailq": "../sbin/sendmail", "bin/newaliases": "../sbin/sendmail"}  # and a file
-MSMTP = {"sbin/sendmail": "../bin/msmtp", "bin/newaliases": "/bin/true"}
+OURS["lib/sendmail"] = "/etc/alternatives/sendmail-lib"
+_EXIM = ("lib/sendmail", "bin/mailq", "bin/newaliases")
+EXIM = {"sbin/sendmail": "exim4", **dict.fromkeys(_EXIM, "../sbin/exim4")}
+POSTFIX = dict.fromkeys(_EXIM, "../sbin/sendmail")  # and a file
+MSMTP = {
+    "sbin/sendmail": "../bin/msmtp",
+    "lib/sendmail": "../bin/msmtp",
+    "bin/newaliases": "/bin/true",
+}
 QUEUE_TOOL = {"bin/mailq": "/opt/tool/mailq"}  # put there by hand
 
 needs_alternatives = pytest.mark.skipif(
@@ -59,6 +65,7 @@ def system(tmp_path: Path) -> Path:
     ours = tmp_path / "usr/lib/relayd/bin"
     for folder in (
         "usr/sbin",
+        "usr/lib",
         "usr/bin",
         "etc/alternatives",
         "var/lib/dpkg/alternatives",

@@ -74,6 +74,26 @@ def test_the_bill_names_each_package_and_the_libraries_inside(
 
 
 @pytest.mark.parametrize(
+    ("epoch", "date"), [("1764547200", "2025-12-01T00:00:00Z"), ("", None), (None, None)]
+)
+def test_the_date_of_the_bill_is_that_of_the_commit_or_none(
+    found: dict[str, Any],
+    pinned: dict[str, tuple[str, list[str]]],
+    monkeypatch: pytest.MonkeyPatch,
+    epoch: str | None,
+    date: str | None,
+) -> None:
+    """The image had 1970 in it."""
+    if "relayd" not in found:
+        pytest.skip("relayd is not installed here")
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    if epoch is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", epoch)
+    licences = {name: SBOM["licence_of"](found[name]) for name in pinned}
+    assert SBOM["bill"](pinned, licences, found)["metadata"].get("timestamp") == date
+
+
+@pytest.mark.parametrize(
     ("answers", "says", "status"),
     [
         ([WEAK, SOUND], "a 1: CVE-2026-1", 1),

@@ -15,6 +15,7 @@ from relayd.cli.checking import check_quickly
 from relayd.cli.command import run
 from relayd.cli.first.asking import Answers, Told, ask
 from relayd.cli.first.drafting import draft_of, group_of
+from relayd.cli.first.port import taken_ports
 from relayd.cli.first.trying import NotReached, find_way, show, unproven
 from relayd.cli.first.unit import start_unit, why_no_unit
 from relayd.cli.output import printable
@@ -44,6 +45,8 @@ def begin(told: Told, wanted: Beginning) -> int:
         raise click.UsageError(f"--unit: {trouble}")
     draft = _tried(ask(told), path, untested=wanted.untested)
     settings = judged(draft, path)
+    for line in taken_ports(settings, _option(settings)):
+        click.echo(printable(f"  {Level.WARN:<5} {line}"), err=True)
     files = write_fresh(draft, path, group=group_of(settings), replaces=wanted.force)
     click.echo(printable(f"written: {', '.join(map(str, files))}"))
     is_up = _offer_unit(files, wanted)
@@ -89,8 +92,12 @@ def _asks(question: str) -> bool:
     return _is_asked() and click.confirm(f"{question}?", default=True, err=True)
 
 
+def _option(settings: Settings) -> str:
+    return f" -c {settings.file}" if settings.file != DEFAULT_SETTINGS else ""
+
+
 def _tell_next(settings: Settings, *, is_up: bool) -> None:
-    named = f" -c {settings.file}" if settings.file != DEFAULT_SETTINGS else ""
+    named = _option(settings)
     if not is_up:
         click.echo(printable(f"start it:          relayd serve{named}"))
     address = settings.listeners[0].address

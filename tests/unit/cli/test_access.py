@@ -160,7 +160,7 @@ TOLD = {  # to a stranger by the commands about the queue; of other files they n
         os.EX_CONFIG,
         "the settings cannot be read: No such file or directory",
     ),
-    ("closed", "etc/relayd.toml"): (os.EX_CONFIG, "you may not read the settings: ask as root"),
+    ("closed", "etc/relayd.toml"): (os.EX_NOPERM, "you may not read the settings: ask as root"),
     ("without", "state"): MISSING,
     ("without", "state/queue.db"): MISSING,
     ("without", "state/queue.db-shm"): (
@@ -474,7 +474,7 @@ def test_a_stranger_is_told_who_may(
     told = no_traceback(host, STRANGER, capsys, monkeypatch)
     for name in QUESTIONS:
         status, error = told[name]
-        assert (name, status) == (name, os.EX_CONFIG), error
+        assert (name, status) == (name, os.EX_NOPERM), error
         assert "you may not read the settings: ask as root" in error
     for name in SECRETS:
         (host.folder / name).chmod(0o644)
@@ -489,6 +489,23 @@ def test_a_stranger_is_told_who_may(
         assert len(error.splitlines()) == 1
         assert "you may not read" in error
         assert "ask as " in error
+
+
+@needs_root
+def test_who_may_not_change_the_settings_is_told_so(
+    host: Host, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member of the group may read them, and is refused for that reason (77), not for a mistake."""
+    line = ["config", "set", "soft_bounce", "true"]
+    with ExitStack() as stack:
+        for name in ("etc/password", "etc/users", "etc/key.pem"):
+            (host.folder / name).chmod(0o644)
+            stack.callback((host.folder / name).chmod, 0o640)
+        [(status, error)] = run_all(host, MEMBER, capsys, monkeypatch, [line]).values()
+    assert (status, "the settings cannot be written: Permission denied" in error) == (
+        os.EX_NOPERM,
+        True,
+    ), error
 
 
 def test_a_bug_is_a_line_as_well(

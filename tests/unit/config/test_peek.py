@@ -11,6 +11,8 @@ from relayd.config.peek import (
     CONTROL_SOCKET,
     DEFAULT_LISTENER,
     DEFAULT_STORE,
+    STATUS_LOG,
+    find_status_log,
     find_store,
     find_switches,
 )
@@ -43,6 +45,21 @@ STORES = {
     ),
     "no table": ("store = 1", None),
     "no TOML": ("store", None),
+    "no TOML above": ('fqdn = a.test\n[store]\nurl = "sqlite:/a/q"', "sqlite:/a/q"),
+    "no TOML below": ('[store]\nurl = "sqlite:/a/q"\n[retry]\ngive_up_after = 5d', "sqlite:/a/q"),
+    "another table twice": ('[log]\n[store]\nurl = "sqlite:/a/q"\n[log]\n', "sqlite:/a/q"),
+    "no TOML, and the default": ("fqdn = a.test\n[retry]\n# url of the store\n", DEFAULT_STORE),
+    "no TOML in it": ('[store]\nurl = "sqlite:/a/q"\nhistory = 1d', None),
+    "its head is no TOML": ('fqdn = "a.test"\n[store\nurl = "sqlite:/a/q"', None),
+    "its head lacks a bracket": ('[log]\nstore]\nurl = "sqlite:/a/q"', None),
+    "no TOML, under another name": ("[stoer]\nurl = /a/q", None),
+    "no TOML elsewhere, under another name": ('fqdn = a\n[stoer]\nurl = "sqlite:/a/q"', None),
+    "twice": ('[store]\nurl = "sqlite:/a/q"\n[store]\nurl = "sqlite:/b/q"', None),
+    "twice, in two ways": ('store.url = "sqlite:/a/q"\n[store]\nhistory = "1d"', None),
+    "in a text over lines that has no end": (
+        'fqdn = """\n[store]\nurl = "sqlite:/a/q"',
+        None,
+    ),
 }
 
 
@@ -81,7 +98,12 @@ SWITCHED = {
     '[redirect]\nto = "qa@x.test"': (Switches(redirect="qa@x.test"), CONTROL_SOCKET),
     "redirect = 1\ncontrol = 2": (NONE_ON, CONTROL_SOCKET),
     '[redirect]\nto = 1\n[control]\nsocket = "/a/b"': (NONE_ON, "/a/b"),
-    "[": (NONE_ON, None),
+    "[": (NONE_ON, CONTROL_SOCKET),
+    'soft_bounce = true\n[control]\nsocket = "/a/b"\n[retry]\nx = 1d': (
+        Switches(soft_bounce=True),
+        "/a/b",
+    ),
+    "[control]\nsocket = /a/b": (NONE_ON, None),
 }
 
 
@@ -91,3 +113,20 @@ def test_what_is_switched_on(tmp_path: Path, text: str, found: tuple[Switches, s
     file.write_text(text)
     assert find_switches(str(file)) == found
     assert find_switches(str(tmp_path / "none")) == (NONE_ON, None)
+
+
+LOGS = {
+    "fqdn = a.test": STATUS_LOG,
+    'fqdn = a.test\n[status_log]\npath = "/a/log"': "/a/log",
+    "[status_log]\npath = /a/log": None,
+    'fqdn = a.test\n[status_log]\npath = "-"': "-",
+}
+
+
+@pytest.mark.parametrize(("text", "found"), LOGS.items())
+def test_the_status_log_of_a_file_that_is_no_toml(
+    tmp_path: Path, text: str, found: str | None
+) -> None:
+    file = tmp_path / "relayd.toml"
+    file.write_text(text)
+    assert find_status_log(str(file)) == found
