@@ -6,6 +6,7 @@ verified by anybody; `relayd.policy.tls.dane` and `relayd.net.trust_anchor` judg
 Source: https://docs.python.org/3/library/ssl.html#ssl.SSLSocket.get_unverified_chain
 """
 
+import _ssl
 import ssl
 import sys
 from typing import Any
@@ -17,4 +18,4 @@ def chain_of(tls: ssl.SSLObject) -> tuple[bytes, ...]:
         return tuple(tls.get_unverified_chain())
     inner: Any = tls._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 -- see above
     shown = inner.get_unverified_chain() or ()
-    return tuple(ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in shown)
+    return tuple(one.public_bytes(_ssl.ENCODING_DER) for one in shown)

@@ -8,21 +8,27 @@ system: same authorities, same rules, same words, whatever follows from it.
 
 Under a trust anchor of a TLSA record (usage 2) that anchor is the only authority.
 
+Many hosts of one provider show the same chain. It is shown to OpenSSL once for a flaw that has nothing to do with the name, and
+for a name that a good chain has letter by letter, or under a wildcard in place of its first label. OpenSSL judges all others.
+
 What cannot be read or judged proves nothing, and is said in words; nothing is raised.
 
 Sources: RFC 5246 §7.3, §7.4 (the flight); RFC 5746 §3.6; RFC 6125 §6.4 (names; the common name is none);
 RFC 7671 §5.2.2 (DANE-TA).
 """
 
+import os
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 
 from relayd.mail.reply import clean_text
 from relayd.net.local import check_descriptors
-from relayd.policy.doctor.der import DerError, issuer_of, public_key_of
+from relayd.policy.doctor.der import DerError, issuer_of, names_of, public_key_of
 from relayd.policy.tls.anchor import Anchor, certificate_around
 from relayd.policy.tls.ladder import TlsEvent, TlsFailure
 
@@ -33,8 +39,34 @@ _FRAGMENT = 1 << 14  # octets, the most that a record holds
 _ISSUERS = 10  # whose key a bare one may be, at most
 _REMEMBER_AT_MOST = 2_000  # chains
 _REMEMBERED_FOR = 600.0  # seconds: so long may an expiry be overlooked
+_NAMES_AT_MOST = 20_000  # of all chains that are remembered
 
 _EVENTS = {10: TlsEvent.EXPIRED, 62: TlsEvent.WRONG_NAME, 64: TlsEvent.WRONG_NAME}  # X509_V_ERR_…
+_NO_ISSUER = (2, 18, 19, 20, 21)  # X509_V_ERR_…: no chain to an authority, so no name was looked at
+_HOST = re.compile(r"([a-z0-9_-]+)((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9-]*)")  # and no IP address
+_UNDER_WILDCARD = re.compile(r"[a-z0-9-]+")
+
+
+@dataclass(slots=True)
+class _Judged:
+    """What was found of one chain so far."""
+
+    until: float  # monotonic seconds
+    flaw: TlsFailure | None = None  # whatever the name
+    by_name: dict[str, TlsFailure | None] = field(default_factory=dict)
+    own_names: frozenset[str] | None = None  # of the certificate, once they are needed
+
+    def is_proven(self, name: str) -> bool:
+        """Tell whether a name that was not judged yet is one that OpenSSL finds in the certificate."""
+        found = _HOST.fullmatch(name)
+        if found is None or not self.own_names:
+            return False
+        first, rest = found.groups()
+        return name in self.own_names or (
+            rest.count(".") > 1
+            and f"*{rest}" in self.own_names
+            and _UNDER_WILDCARD.fullmatch(first) is not None
+        )
 
 
 class Authorities:
@@ -42,25 +74,45 @@ class Authorities:
 
     def __init__(self, cafile: str | None = None) -> None:
         """Load the system's, or those of `cafile` instead; it takes tens of milliseconds (HC-10)."""
-        self._context = _judging(ssl.create_default_context(cafile=cafile))
-        self._known: dict[tuple[bytes, str], tuple[TlsFailure | None, float]] = {}
+        self._context = _judging(_of_system() if cafile is None else _of_file(cafile))
+        self._known: dict[bytes, _Judged] = {}
+        self._names = 0  # how many names that is
 
     def flaw_of(self, chain: Sequence[bytes], name: str, *, now: float) -> TlsFailure | None:
         """Return why the chain does not prove the name; None if it does. `now` is in monotonic seconds.
 
         Raises Shortage: OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
         """
-        key = sha256(b"".join(chain)).digest(), name
-        flaw, until = self._known.get(key, (None, 0.0))
-        if now < until:
-            return flaw
-        if len(self._known) >= _REMEMBER_AT_MOST:
-            self._known.clear()
-        flaw = _flaw(self._context, chain, name, "certificate not valid")
+        digest = sha256(b"".join(chain)).digest()
+        known = self._known.get(digest)
+        if known is None or now >= known.until:
+            self._make_room(1)
+            known = self._known[digest] = _Judged(until=now + _REMEMBERED_FOR)
+        if known.flaw is not None:
+            return known.flaw
+        if name in known.by_name:
+            return known.by_name[name]
+        if known.own_names is None and None in known.by_name.values():  # good, and asked again
+            known.own_names = _names_of(chain)
+            self._names += len(known.own_names)
+        if known.is_proven(name):
+            return None
+        flaw, concerns_name = _judge(self._context, chain, name, "certificate not valid")
         if flaw is not None:
             check_descriptors()
-        self._known[key] = flaw, now + _REMEMBERED_FOR
+        if not concerns_name:
+            known.flaw = flaw
+        else:
+            known.by_name[name] = flaw
+            self._names += 1
+        self._make_room(0)
         return flaw
+
+    def _make_room(self, chains: int) -> None:
+        """Forget everything if it is too much, with so many chains more."""
+        if len(self._known) + chains > _REMEMBER_AT_MOST or self._names > _NAMES_AT_MOST:
+            self._known.clear()
+            self._names = 0
 
 
 def check_anchor(chain: Sequence[bytes], anchor: Anchor, names: Sequence[str]) -> str | TlsFailure:
@@ -106,6 +158,32 @@ def _trusting(root: bytes) -> ssl.SSLContext:
     return context
 
 
+def _of_system() -> ssl.SSLContext:
+    """Return a context with the authorities of this system.
+
+    As Python loads them, but without OpenSSL's own store: that reads the whole folder of authorities for each chain with an
+    unknown one, where the folder's links by hash are enough.
+    """
+    paths = ssl.get_default_verify_paths()
+    file = os.environ.get(paths.openssl_cafile_env, paths.openssl_cafile)
+    folder = os.environ.get(paths.openssl_capath_env, paths.openssl_capath)
+    context = ssl.create_default_context(capath=folder or os.devnull)
+    with suppress(OSError):  # ssl.SSLError is one: no such file, or nothing in it
+        context.load_verify_locations(cafile=file)
+    return context
+
+
+def _of_file(cafile: str) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=cafile)
+
+
+def _names_of(chain: Sequence[bytes]) -> frozenset[str]:
+    try:
+        return frozenset(names_of(chain[0]))
+    except DerError:
+        return frozenset()
+
+
 def _judging(context: ssl.SSLContext) -> ssl.SSLContext:
     """Set a client context up for judging chains."""
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_2
@@ -120,8 +198,15 @@ def _flaw(
     context: ssl.SSLContext, chain: Sequence[bytes], name: str, what: str
 ) -> TlsFailure | None:
     """Show a client the chain; return what it says of it."""
+    return _judge(context, chain, name, what)[0]
+
+
+def _judge(
+    context: ssl.SSLContext, chain: Sequence[bytes], name: str, what: str
+) -> tuple[TlsFailure | None, bool]:
+    """Return what a client says of the chain, and whether another name may change that."""
     if not chain:
-        return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=f"{what}: there is none")
+        return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=f"{what}: there is none"), True
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         client = context.wrap_bio(incoming, outgoing, server_hostname=name)
@@ -129,10 +214,11 @@ def _flaw(
         incoming.write(_flight(chain))
         client.do_handshake()
     except ssl.SSLWantReadError:  # for the rest of the flight: the certificates have passed
-        return None
+        return None, True
     except ssl.SSLCertVerificationError as error:
         event = _EVENTS.get(error.verify_code, TlsEvent.NOT_TRUSTED)
-        return TlsFailure(event=event, reason=_line(f"{what}: {error.verify_message.rstrip('.')}"))
+        reason = _line(f"{what}: {error.verify_message.rstrip('.')}")
+        return TlsFailure(event=event, reason=reason), error.verify_code not in _NO_ISSUER
     except (
         ssl.SSLError,
         DerError,
@@ -140,8 +226,8 @@ def _flaw(
     ) as error:  # ValueError: a name that TLS cannot carry
         words = error.reason if isinstance(error, ssl.SSLError) else str(error)
         reason = _line(f"{what}: it cannot be read: {words or error}")
-        return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=reason)
-    return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=f"{what}: it cannot be judged")
+        return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=reason), True
+    return TlsFailure(event=TlsEvent.NOT_TRUSTED, reason=f"{what}: it cannot be judged"), True
 
 
 def _go_on(client: ssl.SSLObject) -> None:

@@ -41,16 +41,18 @@ def rsa_bits(key: bytes) -> int:
 
 def read_certificate(der: bytes) -> CertificateFacts:
     """Return what a certificate says. Raises DerError."""
-    fields = _inside(_nth(_inside(der, _SEQUENCE), 0, _SEQUENCE)[1])
-    if fields and fields[0][0] == _VERSION:
-        fields = fields[1:]
+    fields = _fields(der)
     dates = _inside(_nth(fields, 3, _SEQUENCE)[1])
     if len(dates) != 2:
         raise DerError("no validity")
-    extensions = next((content for tag, content in fields if tag == _EXTENSIONS), b"")
     return CertificateFacts(
-        names=tuple(_names(extensions)), not_before=_time(dates[0]), not_after=_time(dates[1])
+        names=_names_in(fields), not_before=_time(dates[0]), not_after=_time(dates[1])
     )
+
+
+def names_of(der: bytes) -> tuple[str, ...]:
+    """Return the DNS names of subjectAltName, in lower case. Raises DerError."""
+    return _names_in(_fields(der))
 
 
 def public_key_of(der: bytes) -> bytes:
@@ -73,6 +75,16 @@ def _field(der: bytes, number: int) -> bytes:
         raise DerError("a field is missing")
     begin, _, end = places[number]
     return certificate[begin:end]
+
+
+def _fields(der: bytes) -> Sequence[Element]:
+    """Return the fields of a certificate behind its version. Raises DerError."""
+    fields = _inside(_nth(_inside(der, _SEQUENCE), 0, _SEQUENCE)[1])
+    return fields[1:] if fields and fields[0][0] == _VERSION else fields
+
+
+def _names_in(fields: Sequence[Element]) -> tuple[str, ...]:
+    return tuple(_names(next((content for tag, content in fields if tag == _EXTENSIONS), b"")))
 
 
 def _names(extensions: bytes) -> Iterator[str]:

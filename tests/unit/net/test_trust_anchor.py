@@ -3,6 +3,8 @@
 import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from hashlib import sha1
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -137,6 +139,83 @@ def test_what_was_found_is_known_for_ten_minutes(authorities: Authorities) -> No
     again = authorities.flaw_of(EXPIRED, HOST, now=1601)
     assert again == first
     assert again is not first
+
+
+ODD_NAMES = (
+    HOST,
+    "*.b.test",
+    "*.test",
+    "f*.c.test",
+    "*.*.d.test",
+    "a.*.d.test",
+    "192.0.2.1",
+    "*",
+    "",
+)
+ASKED = (
+    HOST, HOST.upper(), "x.b.test", "X.b.test", "x.y.b.test", "b.test", ".b.test", "*.b.test", "_x.b.test",
+    "x-1.b.test", "xn--a.b.test", "x.test", "foo.c.test", "x.y.d.test", "a.x.d.test", "192.0.2.1", "test", "mx",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_what_is_known_of_a_chain_changes_no_verdict(tmp_path: Path, name: str) -> None:
+    """OpenSSL alone says the same of a name as relayd does that knows what the chain proves."""
+    odd = (a_certificate("mx", OWN_KEYS["ecdsa"], "issuer", KEY, *ODD_NAMES), ISSUER)
+    cafile = tmp_path / "ca.pem"
+    cafile.write_text(ssl.DER_cert_to_PEM_cert(ROOT))
+    knows, fresh = Authorities(str(cafile)), Authorities(str(cafile))
+    assert knows.flaw_of(odd, HOST, now=0) is None
+    assert knows.flaw_of(odd, name, now=0) == fresh.flaw_of(odd, name, now=0)
+
+
+class Counted(ssl.SSLObject):
+    """Counts the handshakes in memory."""
+
+    made = 0
+
+    def do_handshake(self) -> None:
+        Counted.made += 1
+        super().do_handshake()
+
+
+@pytest.mark.parametrize(
+    ("chain", "judged"),
+    [
+        pytest.param(CHAIN, 1, id="good"),
+        pytest.param(SELF_SIGNED, 1, id="self-signed"),
+        pytest.param(CHAIN[:1], 1, id="issuer-missing"),
+        pytest.param(EXPIRED, 3, id="expired"),
+        pytest.param(FORGED, 3, id="forged"),
+    ],
+)
+def test_one_chain_of_many_hosts_is_judged_once(
+    chain: Sequence[bytes], judged: int, authorities: Authorities
+) -> None:
+    """Unless the flaw may be another one for another name."""
+    authorities._context.sslobject_class = Counted
+    Counted.made = 0
+    for name in ("x.b.test", "y.b.test", "z.b.test"):
+        authorities.flaw_of(chain, name, now=10_000)
+    assert Counted.made == 2 * judged
+
+
+def test_the_authorities_of_the_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of the file and those of the folder; what of it is missing or empty vouches for nobody."""
+    folder = tmp_path / "certs"
+    folder.mkdir()
+    (folder / "0.pem").write_text(ssl.DER_cert_to_PEM_cert(ROOT))
+    monkeypatch.setenv("SSL_CERT_DIR", str(folder))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing"))
+    assert Authorities().flaw_of(CHAIN, HOST, now=0) is not None  # without links by hash
+    name = bytes.fromhex("310d300b06035504030c04") + b"root"  # as OpenSSL hashes a subject
+    by_hash = int.from_bytes(sha1(name, usedforsecurity=False).digest()[:4], "little")
+    (folder / f"{by_hash:08x}.0").symlink_to("0.pem")
+    assert Authorities().flaw_of(CHAIN, HOST, now=0) is None
+    monkeypatch.setenv("SSL_CERT_DIR", "")
+    assert Authorities().flaw_of(CHAIN, HOST, now=0) is not None
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "0.pem"))
+    assert Authorities().flaw_of(CHAIN, HOST, now=0) is None
 
 
 def key_of(key: Key) -> bytes:
