@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 
 from relayd.ports.view import Query, Status
+from relayd.supervisor.lock import is_served
 from tests.proof.recording import NextHop, Way, a_next_hop, is_report, number_of
 from tests.proof.shim import Calls, Shared, environment
 from tests.support.daemon import Daemon, eventually, without_trace
@@ -28,7 +29,6 @@ _SETTLED = 10 * 10**9  # nanoseconds that a worker has to live so that it did no
 _UNFINISHED = Query(unfinished=True)
 _LONG = 9000  # lines
 _RESTS_WITHIN = 60.0  # seconds
-RELAYS = 8  # at once
 _LOOKS = 0.05  # seconds between two looks at a queue: each look has its price
 
 
@@ -68,8 +68,9 @@ class Fault:
 class World:
     """A relay that is looked at, one worker of it, and a next hop."""
 
-    def __init__(self, relay: Daemon, hop: NextHop, shared: Shared) -> None:
+    def __init__(self, relay: Daemon, hop: NextHop, shared: Shared, way: Way) -> None:
         self._relay = relay
+        self._way = way
         self._hop = hop
         self._shared = shared
         self._calls = Calls(shared)
@@ -132,12 +133,20 @@ class World:
         """Wait until nothing is under way, and a worker is there."""
         end = time.monotonic() + _RESTS_WITHIN
         while not self._is_at_rest():
+            if self._is_gone():
+                self._workers = 0  # its last ones have nobody who tells of their end
+                self._way.up(self._relay)
             assert time.monotonic() < end, "the relay does not rest"
             time.sleep(_LOOKS)
 
     def _is_at_rest(self) -> bool:
         self._read_log()
         return self._workers > 0 and not self._relay.rows(_UNFINISHED)
+
+    def _is_gone(self) -> bool:
+        """Tell whether it was the supervisor, and its workers have left; systemd starts it again then."""
+        process, queue = self._relay.process, self._relay.queue
+        return process is None or (process.poll() is not None and not is_served(f"sqlite:{queue}"))
 
     def _read_log(self) -> None:
         with self._relay.log.open("rb") as log:
@@ -178,10 +187,11 @@ def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
         hop = stack.enter_context(a_next_hop(is_direct=is_direct))
         relay = Daemon(folder, hop.port, workers=1, **hop.settings)
         stack.callback(relay.close)
-        Way(environment(folder, place / "lock")).up(relay)
+        way = Way(environment(folder, place / "lock"))
+        way.up(relay)
         shared = Shared(place / "lock")
         stack.callback(shared.close)
-        yield World(relay, hop, shared)
+        yield World(relay, hop, shared, way)
 
 
 def faults(world: World) -> Sequence[Fault]:

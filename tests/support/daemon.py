@@ -17,7 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -216,7 +216,8 @@ class Daemon:
 
     def kill(self) -> None:
         """`kill -9` of the supervisor and all workers at one instant, as far as that goes."""
-        self.signal_all(signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it has just ended
+            self.signal_all(signal.SIGKILL)
         self.end()
 
     def kill_worker(self, name: str) -> int:
