@@ -133,20 +133,20 @@ class World:
         """Wait until nothing is under way, and a worker is there."""
         end = time.monotonic() + _RESTS_WITHIN
         while not self._is_at_rest():
-            if self._is_gone():
-                self._workers = 0  # its last ones have nobody who tells of their end
+            if not self._is_supervised() and not is_served(f"sqlite:{self._relay.queue}"):
+                self._workers = 0  # nobody told of the end of the last ones
                 self._way.up(self._relay)
             assert time.monotonic() < end, "the relay does not rest"
             time.sleep(_LOOKS)
 
     def _is_at_rest(self) -> bool:
         self._read_log()
-        return self._workers > 0 and not self._relay.rows(_UNFINISHED)
+        is_up = self._workers > 0 and self._is_supervised()
+        return is_up and not self._relay.rows(_UNFINISHED)
 
-    def _is_gone(self) -> bool:
-        """Tell whether it was the supervisor, and its workers have left; systemd starts it again then."""
-        process, queue = self._relay.process, self._relay.queue
-        return process is None or (process.poll() is not None and not is_served(f"sqlite:{queue}"))
+    def _is_supervised(self) -> bool:
+        """Tell whether the supervisor is there: once its workers have left, too, systemd would start it again."""
+        return self._relay.process is not None and self._relay.process.poll() is None
 
     def _read_log(self) -> None:
         with self._relay.log.open("rb") as log:
