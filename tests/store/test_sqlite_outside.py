@@ -5,6 +5,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from threading import Event, Thread
 
 import apsw
 import pytest
@@ -253,3 +254,23 @@ async def test_a_question_is_stopped_when_its_time_is_over(tmp_path: Path) -> No
     with closing(SqliteView(str(tmp_path / "queue.db"), within=60)) as view:
         assert len(view.addresses(Query(), limit=ALL)) == 1000
     await box.close()
+
+
+def test_a_file_that_goes_while_it_is_looked_at_is_not_a_forbidden_one(tmp_path: Path) -> None:
+    """A clean stop removes the -wal, and a start makes it: between two calls of whoever looks, too."""
+    beside = tmp_path / "queue.db-wal"
+    is_over = Event()
+
+    def come_and_go() -> None:
+        while not is_over.is_set():
+            beside.touch()
+            beside.unlink()
+
+    other = Thread(target=come_and_go)
+    other.start()
+    try:
+        for _ in range(5_000):
+            outside._look_at(str(beside))
+    finally:
+        is_over.set()
+        other.join()

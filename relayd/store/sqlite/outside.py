@@ -28,6 +28,7 @@ _State = (
 )  # of a file that nobody has in use: which, how long, since when
 
 _TRIES = 3
+_LOOKS = 10
 _STEPS = 20_000  # of SQLite between two looks at the clock: less than 1 ms
 
 
@@ -146,16 +147,26 @@ def _look(path: str) -> None:
 
     Without opening it: who closes a file gives up all locks that its process has on it, SQLite's too.
     """
+    os.stat(path)  # noqa: PTH116 -- a name, not a path
     for file in (path, f"{path}-wal", f"{path}-shm"):
+        _look_at(file)
+    check_index(path)
+
+
+def _look_at(file: str) -> None:
+    """Raise PermissionError if it may not be read; none is none.
+
+    `access` says no of a file that is not there, too, and one may go, or come, at any time. So only who hears it again and
+    again, of a file that is there each time, may not read it.
+    """
+    for _ in range(_LOOKS):
+        if os.access(file, os.R_OK, effective_ids=True):
+            return
         try:
             os.stat(file)  # noqa: PTH116 -- a name, not a path
         except FileNotFoundError:
-            if file == path:
-                raise
-        else:
-            if not os.access(file, os.R_OK, effective_ids=True):
-                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
-    check_index(path)
+            return
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), file)
 
 
 def _state_of(path: str) -> _State:
