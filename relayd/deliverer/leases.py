@@ -1,12 +1,13 @@
 """The leases that a worker holds on destinations: claimed, renewed, asked for, handed back.
 
-Renewed at a third of their time. A worker that slept, or was stopped, asks for its leases before it
-sends anything: they may have another owner. What happens to the work under a lease is the
-scheduler's business.
+Renewed at a third of their time, and at once when others join: a renewal counts them. A worker that slept, or was
+stopped, asks for its leases before it sends anything: they may have another owner. What happens to the work under a
+lease is the scheduler's business.
 """
 
 import asyncio
 from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -25,6 +26,10 @@ LEASE_FOR = timedelta(seconds=60)
 """How long a crash delays mail at most, and how long a stalled store or machine loses no lease."""
 _RENEWALS = 3  # in the time of a lease: one may fail, and one be late
 _JOINS_BY = 5.0  # seconds between renewals of a worker that the others do not count yet
+_COUNTED_BY = 2.0  # seconds from its first renewal until the others have had time to count it
+_ALL_JOIN_WITHIN = (
+    0.2  # seconds: the workers of a machine join together, and one renewal counts them
+)
 _SURE = 2 / 3  # of that time a lease is ours without asking; two renewals are due by then
 _REMEMBERED = 10_000  # leases
 _WORDS = 500  # characters of why a destination is paused: some hosts with a reply each
@@ -39,6 +44,8 @@ class Leases:
         self.queues: dict[str, DestinationQueue] = {}  # by destination; the scheduler fills it
         self.is_stopping = False
         self.is_counted = True  # has a part of the limits; the scheduler writes it
+        self.on_joining: Callable[[], None] = lambda: None  # with renewals until it is counted
+        self._others_join = asyncio.Event()
         self._store = store
         self._worker = worker
         self._clock = clock
@@ -69,13 +76,18 @@ class Leases:
 
     async def renew(self, on_freed: Callable[[], None]) -> None:
         """Renew until cancelled, and free what others held too long; then call `on_freed`."""
-        done, is_first = self._clock.monotonic(), True
+        done, looks = self._clock.monotonic(), 0  # at whether the others count it
         while True:
-            if self.is_counted or not is_first:
-                await asyncio.sleep(self._pause)
-            is_first = False
+            if self.is_counted:
+                looks = 0
+                await self._rest()
+            elif looks:
+                await asyncio.sleep(_COUNTED_BY if looks == 1 else _JOINS_BY)
+            looks += 1
             try:
                 await self._extend()
+                if not self.is_counted:
+                    self.on_joining()
                 before, done = done, self._clock.monotonic()
                 # If that took a lease's time, the others are late as well: they go first.
                 late = done - before >= LEASE_FOR.total_seconds()
@@ -88,10 +100,17 @@ class Leases:
             if freed:
                 on_freed()
 
-    @property
-    def _pause(self) -> float:
-        """Return the seconds until the next renewal."""
-        return LEASE_FOR.total_seconds() / _RENEWALS if self.is_counted else _JOINS_BY
+    def count_others(self) -> None:
+        """Renew soon: others have joined, and have no part of the limits until all have counted them."""
+        self._others_join.set()
+
+    async def _rest(self) -> None:
+        """Wait until the next renewal of a worker that is counted."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LEASE_FOR.total_seconds() / _RENEWALS):
+                await self._others_join.wait()
+                await asyncio.sleep(_ALL_JOIN_WITHIN)
+        self._others_join.clear()
 
     async def _extend(self) -> None:
         """Renew the leases of all queues, and close the queues whose lease is lost."""

@@ -88,6 +88,14 @@ class Scheduler:
                 queue.close()
         self._wake.set()
 
+    def join_by(self, tell_others: Callable[[], None]) -> None:
+        """Have the workers of other machines told of this one, for as long as they do not count it."""
+        self._leases.on_joining = tell_others
+
+    def count_others(self) -> None:
+        """Count soon who has joined: they deliver nothing before."""
+        self._leases.count_others()
+
     @property
     def _may_lease(self) -> bool:
         return self._leases.is_counted and not self._leases.is_stopping

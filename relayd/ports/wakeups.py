@@ -22,6 +22,10 @@ class Wakeups(Protocol):
         """Tell the others to look, and to read the pause rules again, which have changed."""
         ...
 
+    def give_joined(self) -> None:
+        """Tell other machines that this worker has joined: it delivers when they have counted it."""
+        ...
+
     def close(self) -> None:
         """Give a last hint, for leases come back, then none; and hear none."""
         ...

@@ -102,12 +102,16 @@ def open_view(url: str, *, within: float | None = None) -> QueueView:
 
 
 def open_hints(
-    url: str, node: str, on_hint: Callable[[], None], on_pauses: Callable[[], None]
+    url: str,
+    node: str,
+    on_hint: Callable[[], None],
+    on_pauses: Callable[[], None],
+    on_joined: Callable[[], None],
 ) -> "PostgresHints":
     """Return hints between the machines that share the queue of a server; `node` is this one."""
     from relayd.store.postgres.hints import PostgresHints  # noqa: PLC0415 -- only the engine asked for
 
-    return PostgresHints(url, node, on_hint, on_pauses)
+    return PostgresHints(url, node, on_hint, on_pauses, on_joined)
 
 
 def examine(url: str) -> "tuple[StoreFacts, QueueFacts | None]":

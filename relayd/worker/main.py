@@ -228,7 +228,8 @@ async def _serve(
     async with asyncio.TaskGroup() as tasks:
         outward = await deliver(settings, parts, tasks, news, fallbacks)
         scheduler = outward.scheduler
-        wakeups = _wakeups(settings, inherited, parts, tasks, scheduler.wake)
+        wakeups = _wakeups(settings, inherited, parts, tasks, scheduler)
+        scheduler.join_by(wakeups.give_joined)
         scheduler.hears_hints = lambda: wakeups.are_heard
         following = Following(settings.control_socket, inherited.name)
         intake = Intake(
@@ -324,14 +325,18 @@ def _wakeups(
     inherited: Inherited,
     parts: Parts,
     tasks: asyncio.TaskGroup,
-    wake: Callable[[], None],
+    scheduler: Scheduler,
 ) -> Wakeups:
     """Return the hints to all who have the queue: by datagrams on this machine, by the store to others."""
-    here = SocketWakeups(settings.control_socket, inherited.name, wake)
+    here = SocketWakeups(settings.control_socket, inherited.name, scheduler.wake)
     if parts.asking.is_near:
         return here
     elsewhere = open_hints(
-        settings.store.url, settings.node, wake, partial(note_pauses, inherited.pausing)
+        settings.store.url,
+        settings.node,
+        scheduler.wake,
+        partial(note_pauses, inherited.pausing),
+        scheduler.count_others,
     )
     tasks.create_task(elsewhere.keep(), name="hints of machines")
     return Together((here, elsewhere))

@@ -37,6 +37,10 @@ class Together:
         for each in self._kinds:
             each.give_pauses()
 
+    def give_joined(self) -> None:
+        for each in self._kinds:
+            each.give_joined()
+
     def close(self) -> None:
         for each in self._kinds:
             each.close()
@@ -80,6 +84,9 @@ class SocketWakeups:
     def give_pauses(self) -> None:
         """All workers of this machine share a number that changes with the rules: a hint is enough."""
         self.give()
+
+    def give_joined(self) -> None:
+        """All workers of this machine are counted by the settings."""
 
     def close(self) -> None:
         if self._socket is not None:

@@ -846,6 +846,40 @@ async def test_who_has_no_part_of_the_limits_leases_nothing() -> None:
         assert {post.row(each).attempts for each in (under_way, waiting, new)} == {1}
 
 
+async def test_who_is_told_that_others_join_renews_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """They deliver nothing before all have counted them, which comes with a renewal."""
+    monkeypatch.setattr(leases, "LEASE_FOR", timedelta(hours=3))
+    store = FaultyStore(FakeClock())
+    async with a_post(1, store=store) as post:
+        for _ in range(3):
+            post.scheduler.count_others()
+            await eventually(lambda seen=store.calls["extend"]: store.calls["extend"] > seen)  # type: ignore[misc]
+
+
+async def test_who_is_not_counted_tells_the_others_with_each_renewal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Behind it: who renewed before that has counted nobody. Some may not have heard of it."""
+    monkeypatch.setattr(leases, "_COUNTED_BY", 0.01)
+    monkeypatch.setattr(leases, "_JOINS_BY", 0.01)
+    store = FaultyStore(FakeClock())
+    told: list[int] = []
+    async with a_post(1, store=store) as post:
+        post.scheduler.join_by(lambda: told.append(store.calls["extend"]))
+        post.scheduler.divide_by(NOTHING)
+        post.scheduler.count_others()
+        await eventually(lambda: len(told) >= 3)
+        assert told[:3] == [1, 2, 3]
+        post.scheduler.divide_by(ALONE)
+        told.clear()
+        seen = store.calls["extend"]
+        post.scheduler.count_others()
+        await eventually(lambda: store.calls["extend"] > seen)
+        assert not told, "it has its part"
+
+
 async def test_idle_connections_leave_when_the_part_gets_smaller() -> None:
     """The one who joins uses its own at once."""
     gate = asyncio.Event()

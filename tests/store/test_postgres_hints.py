@@ -17,7 +17,10 @@ class Machine:
     def __init__(self, name: str, url: str) -> None:
         self.heard = 0
         self.pauses = 0
-        self.hints = PostgresHints(url, name, self._hear, self._hear_of_pauses)
+        self.joined = 0
+        self.hints = PostgresHints(
+            url, name, self._hear, self._hear_of_pauses, self._hear_of_who_joined
+        )
         self.keeping = asyncio.ensure_future(self.hints.keep())
 
     def _hear(self) -> None:
@@ -25,6 +28,9 @@ class Machine:
 
     def _hear_of_pauses(self) -> None:
         self.pauses += 1
+
+    def _hear_of_who_joined(self) -> None:
+        self.joined += 1
 
     async def close(self) -> None:
         self.hints.close()
@@ -70,6 +76,23 @@ async def test_other_machines_hear_of_changed_pause_rules() -> None:
         await eventually(lambda: two.pauses == 1)
         assert two.heard > heard
         assert one.pauses == 0
+
+
+@needs_postgres
+async def test_other_machines_hear_who_joined() -> None:
+    """They need not look at the queue for that. Another hint of the same moment comes as well."""
+    async with AsyncExitStack() as stack:
+        one, two = (Machine(name, postgres.database()) for name in ("one", "two"))
+        for each in (one, two):
+            stack.push_async_callback(each.close)
+        await eventually(lambda: one.hints.are_heard and two.hints.are_heard)
+        one.hints.give_joined()
+        await eventually(lambda: two.joined == 1)
+        assert (two.heard, one.joined) == (0, 0)
+        one.hints.give_pauses()
+        one.hints.give_joined()
+        one.hints.give()
+        await eventually(lambda: two.joined == 2 and two.pauses == 1 and two.heard == 2)
 
 
 @needs_postgres

@@ -13,7 +13,7 @@ from contextlib import suppress
 from relayd.errors import StoreError
 from relayd.store.postgres.line import Line, Session
 
-_CHANNEL, _PAUSES = "relayd", "relayd_pauses"
+_CHANNEL, _PAUSES, _JOINED = "relayd", "relayd_pauses", "relayd_joined"
 _TRIAL = ""  # the node in what a connection tells itself
 _TELL = "SELECT pg_notify($1, $2)"
 _REST = 0.01  # seconds between two hints: each lets every worker look at the store
@@ -32,15 +32,17 @@ class PostgresHints:
         node: str,
         on_hint: Callable[[], None],
         on_pauses: Callable[[], None] = lambda: None,
+        on_joined: Callable[[], None] = lambda: None,
     ) -> None:
         """`node` is this machine, whose workers have other hints of each other.
 
-        `on_pauses` is told ahead of `on_hint` that pause rules have changed.
+        `on_pauses` is told ahead of `on_hint` that pause rules have changed, `on_joined` that others wait to be counted.
         """
         self._node = node
         self._on_hint = on_hint
         self._on_pauses = on_pauses
-        self._are_pauses = False
+        self._on_joined = on_joined
+        self._channels: set[str] = set()  # with a hint to give
         self._due = asyncio.Event()
         self._is_closed = False
         self._heard_on = 0  # the number of the connection on which something came
@@ -51,14 +53,20 @@ class PostgresHints:
         return self._line.is_connected and self._heard_on == self._line.connections
 
     def give(self) -> None:
-        self._due.set()
+        self._give(_CHANNEL)
 
     def give_pauses(self) -> None:
-        self._are_pauses = True
-        self.give()
+        self._give(_PAUSES)
+
+    def give_joined(self) -> None:
+        self._give(_JOINED)
 
     def close(self) -> None:
         self._is_closed = True
+        self._give(_CHANNEL)
+
+    def _give(self, channel: str) -> None:
+        self._channels.add(channel)
         self._due.set()
 
     async def keep(self) -> None:
@@ -83,19 +91,23 @@ class PostgresHints:
     async def _hearing(self, db: Session) -> None:
         await db.listen(_CHANNEL, self._heard)
         await db.listen(_PAUSES, self._heard)
+        await db.listen(_JOINED, self._heard)
         if not self.are_heard:
             await db.value(_TELL, _CHANNEL, _TRIAL)
 
     async def _telling(self, db: Session) -> None:
         await self._hearing(db)
-        channel = _PAUSES if self._are_pauses else _CHANNEL
-        self._are_pauses = False
-        await db.value(_TELL, channel, self._node)
+        channels, self._channels = self._channels, set()
+        for channel in sorted(channels):
+            await db.value(_TELL, channel, self._node)
 
     def _heard(self, *said: object) -> None:
         *_, channel, node = said
         self._heard_on = self._line.connections
         if node in (self._node, _TRIAL):
+            return
+        if channel == _JOINED:
+            self._on_joined()
             return
         if channel == _PAUSES:
             self._on_pauses()
