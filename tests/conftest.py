@@ -117,7 +117,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
-    """Look for garbage again, but not among the tests and modules: they stay, and looking at them takes a third of the time."""
+    """Look for garbage again, but not among the tests and modules: they stay, and looking at them takes a third of the time.
+
+    With coverage all of relayd is imported first: the processes that tests start have done so before it looks at them.
+    """
+    if "coverage" in sys.modules:
+        from tests.support.other_users import import_all  # noqa: PLC0415 -- costs, and is for coverage alone
+
+        import_all()
     gc.freeze()
     gc.enable()
 

@@ -1,9 +1,12 @@
-"""`python -m tests.support.imported DESCRIPTOR`: a process that has imported relayd, and forks when one is wanted.
+"""`python -m tests.support.imported DESCRIPTOR [coverage]`: a process that has imported relayd, and forks when one is wanted.
 
 Besides relayd there is its supervisor with stand-in workers (`tests.support.supervised`). Another module is imported by its child.
 
 It is started and asked by `tests.support.relayd_process`, over the socket it is given, and ends with it. Each child leads a session
 of its own, with the arguments, environment, folder and streams that were asked for, and nothing else that is open here.
+
+Where it is told to import `coverage` too, that begins in each child whose environment asks for it. What a module does when it is
+imported is then measured in the process of the tests, which imports all of relayd (`tests/conftest.py`).
 """
 
 import gc
@@ -15,6 +18,7 @@ import signal
 import socket
 import sys
 import time
+import warnings
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -89,10 +93,25 @@ def _become(wanted: _Wanted) -> None:
         open(number, mode, buffering, encoding="utf-8", closefd=False)  # noqa: SIM115 -- as of any process
         for number, mode, buffering in ((0, "r", -1), (1, "w", -1), (2, "w", 1))
     )
+    if "coverage" in sys.modules:
+        sys.modules["coverage"].process_startup()
+
+
+def _prepare_coverage() -> None:
+    """Have it look up once where each module lies: each child would do so twice, for 100 ms."""
+    from coverage import Coverage  # noqa: PLC0415 -- only where it measures
+
+    once = Coverage(data_file=None, config_file=False, branch=True, source=["relayd"])
+    with warnings.catch_warnings(action="ignore"):
+        once.start()
+        once.stop()
+        once.get_data()
 
 
 if __name__ == "__main__":
     import_all()
+    if "coverage" in sys.argv:
+        _prepare_coverage()
     gc.freeze()  # a collection in a child would copy all of it
     with socket.socket(fileno=int(sys.argv[1])) as asking:
         one = _next_child(asking)

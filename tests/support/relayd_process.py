@@ -1,7 +1,7 @@
 """`relayd ARGUMENTS` as a process of its own, without what most of its start costs.
 
 That is to import it, for half a second of a processor, and the tests start hundreds. So one process imports it for all tests of this
-one, and the others are its forks (`tests.support.imported`). Those that coverage measures are executed one by one.
+one, and the others are its forks (`tests.support.imported`). Coverage measures those forks that it would measure if they were executed.
 
 A fork differs in what comes before `main`: its command line as others see it, and what is imported. A test of these executes it. So is
 it executed where the environment has something else for what comes before `main` than it had for the first: a library to load, as the
@@ -61,7 +61,7 @@ def start(
     `library` is loaded before all others. It has to look at the environment after a fork, and not only where it is loaded.
     """
     environment = dict(os.environ if env is None else env)
-    is_executed = _is_measured(environment) or _before_main(environment) != _AT_FIRST
+    is_executed = _before_main(environment) != _AT_FIRST
     if library:
         environment["LD_PRELOAD"] = library
     if is_executed:
@@ -81,8 +81,6 @@ def start(
 
 def in_a_script() -> tuple[list[str], tuple[int, ...]]:
     """Return the words for `relayd` in a script of this test, and the descriptors that it must inherit."""
-    if _is_measured(os.environ):
-        return [sys.executable, "-m", "relayd"], ()
     descriptor = _imported().fileno()
     return [sys.executable, "-I", "-S", ask_imported.__file__, str(descriptor)], (descriptor,)
 
@@ -109,10 +107,6 @@ def run(
             each.seek(0)
             texts.append(each.read().decode().replace("\r\n", "\n"))
     return subprocess.CompletedProcess(["relayd", *arguments], status, *texts)
-
-
-def _is_measured(environment: Mapping[str, str]) -> bool:
-    return any(name in environment for name in _MEASURED)
 
 
 def _before_main(environment: Mapping[str, str]) -> dict[str, str]:
@@ -177,9 +171,10 @@ class _Fork:
 def _imported(library: str = "") -> socket.socket:
     """Return the line to a process that has imported relayd, and lives as long as this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    also = ["coverage"] if "coverage" in sys.modules else []
     with theirs:
         process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.imported", str(theirs.fileno())],
+            [sys.executable, "-m", "tests.support.imported", str(theirs.fileno()), *also],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
