@@ -17,7 +17,7 @@ from relayd.deliverer.nexthop.hosts import NextHop, Session
 from relayd.deliverer.queue_owner import QueueClosed, QueueOwner
 from relayd.deliverer.recorder import Recorder
 from relayd.deliverer.sessions import Sessions
-from relayd.policy.delivery.admission import has_enough, queue_window
+from relayd.policy.delivery.admission import ENOUGH_AT_LEAST, has_enough, queue_window
 from relayd.policy.delivery.queue_state import (
     MAY_SEND,
     TAKES_WORK,
@@ -106,7 +106,11 @@ class DestinationQueue:
     @property
     def has_enough(self) -> bool:
         """Claims should bring no more for now: the rest of its window is for new mail."""
+        if self._state not in TAKES_WORK:
+            return True
         waiting = len(self._waiting)
+        if waiting < ENOUGH_AT_LEAST:  # most queues: this is asked of each for each claim
+            return False
         if self._state is _VERIFIED:
             return has_enough(waiting, len(self._claimed), self._window())
         return self.is_full or has_enough(waiting, waiting, self._window())

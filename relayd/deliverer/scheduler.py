@@ -116,15 +116,14 @@ class Scheduler:
 
         Most of a thousand queues have nothing to do; those are not looked at again until they have.
         """
-        known_good = self._history.known_good
+        known_good, probes = self._history.known_good, self._window.probes()
         full = set()
         for destination in tuple(self._busy):
             queue = self._queues.get(destination)
             if queue is None or queue.is_at_rest:
                 self._busy.discard(destination)
             elif queue.has_enough or not (
-                queue.is_verified
-                or self._window.may_probe(queue, is_known_good=destination in known_good)
+                queue.is_verified or probes.may_have(queue, is_known_good=destination in known_good)
             ):
                 full.add(destination)
         return full

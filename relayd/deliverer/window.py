@@ -4,12 +4,27 @@
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from relayd.deliverer.destination_queue import DestinationQueue
 from relayd.policy.delivery.admission import ASIDE_AFTER, FEW, Admission, Load, Quota
 from relayd.ports.queue import Work
 
 _LOOK_EVERY = ASIDE_AFTER / 5  # seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """Which destinations that are not verified may have more work at one moment."""
+
+    eligible: bool
+    known_good: bool
+    is_crowded: bool
+
+    def may_have(self, queue: DestinationQueue | None, *, is_known_good: bool) -> bool:
+        if not (self.known_good if is_known_good else self.eligible):
+            return False
+        return queue is None or not (queue.is_aside or (self.is_crowded and queue.has_waiting(FEW)))
 
 
 class Window:
@@ -46,13 +61,18 @@ class Window:
         """What to claim for queues that have nothing; None: nothing for now."""
         return self._admission.few(self.load)
 
+    def probes(self) -> "Probes":
+        """Return which of the destinations that are not verified may have more work, as things are now."""
+        load = self.load
+        return Probes(
+            self._admission.may_probe(load, is_known_good=False),
+            self._admission.may_probe(load, is_known_good=True),
+            self._admission.is_crowded(load),
+        )
+
     def may_probe(self, queue: DestinationQueue | None, *, is_known_good: bool) -> bool:
         """Tell whether a destination may have more whose queue, if it has one, is not verified."""
-        if not self._admission.may_probe(self.load, is_known_good=is_known_good):
-            return False
-        return queue is None or not (
-            queue.is_aside or (queue.has_waiting(FEW) and self._admission.is_crowded(self.load))
-        )
+        return self.probes().may_have(queue, is_known_good=is_known_good)
 
     def put(self, queue: DestinationQueue, work: Work, *, is_claimed: bool) -> None:
         """Count work that a queue gets."""

@@ -58,6 +58,8 @@ CLAIM_EACH = 100
 """Of these for one destination: RFC 5321 §4.5.3.1.8 lets every server take 100 in a transaction."""
 _WORTH_A_CLAIM = CLAIM // 4  # less room than that costs a transaction of the store for little work
 _FOR_NEW = 4  # the part of a queue that claims leave to new mail, and new mail to claims
+ENOUGH_AT_LEAST = SLOW_WINDOW - SLOW_WINDOW // _FOR_NEW
+"""Messages waiting in one queue up to which claims may bring more, whatever its window is."""
 _FEW_PROBE = 4  # the part of the probing window up to which a destination gets `CLAIM_EACH` at once
 
 

@@ -7,6 +7,7 @@ from relayd.policy.delivery.admission import (
     CLAIM_EACH,
     CLAIM_WINDOW,
     CLAIMED_LEAST,
+    ENOUGH_AT_LEAST,
     FEED_WINDOW,
     FEW,
     KNOWN_GOOD_WINDOW,
@@ -150,6 +151,7 @@ def test_claims_leave_a_part_of_each_queue_to_new_mail() -> None:
     for window in (QUEUE_WINDOW, SLOW_WINDOW):
         most = next(number for number in range(window) if has_enough(number, number, window))
         assert window // 2 < most < window
+        assert most >= ENOUGH_AT_LEAST  # below it nobody looks
 
 
 def test_new_mail_leaves_a_part_of_each_queue_to_claims() -> None:
