@@ -55,6 +55,7 @@ class Fetcher(Protocol):
     ) -> StsPolicy | NoPolicy: ...
 
 
+_Look = Callable[[str], Coroutine[Any, Any, StsEntry | None]]
 NotesFailure = Callable[[str, StsPolicy | None, NoPolicy], None]
 """Is told of a domain, the policy that still counts, and what could not be had."""
 
@@ -88,6 +89,12 @@ class StsPolicies:
         self._flights: dict[str, asyncio.Task[StsEntry | None]] = {}
         self._behind: set[asyncio.Task[None]] = set()
 
+    def begin(self, domain: str) -> None:
+        """Ask what `policy` is going to ask, beside other questions."""
+        known = self._known.get(domain)
+        if known is None or self._clock.monotonic() >= known.until:
+            self._flight(domain, self._look)
+
     async def policy(self, domain: str) -> StsPolicy | None:
         """Return the policy that counts for a domain; None: none does. Raises StoreError."""
         now = self._clock.now()
@@ -120,15 +127,17 @@ class StsPolicies:
         for task in (*self._behind, *self._flights.values()):
             task.cancel()
 
-    async def _one_flight(
-        self, domain: str, look: Callable[[str], Coroutine[Any, Any, StsEntry | None]]
-    ) -> StsEntry | None:
+    async def _one_flight(self, domain: str, look: _Look) -> StsEntry | None:
+        return await asyncio.shield(self._flight(domain, look))  # others wait for it too
+
+    def _flight(self, domain: str, look: _Look) -> "asyncio.Task[StsEntry | None]":
+        """Return the one that is under way for a domain, or begin it."""
         flight = self._flights.get(domain)
         if flight is None:
             flight = asyncio.ensure_future(look(domain))
             self._flights[domain] = flight
             flight.add_done_callback(lambda done: self._landed(domain, done))
-        return await asyncio.shield(flight)  # others wait for it too
+        return flight
 
     def _landed(self, domain: str, flight: "asyncio.Task[StsEntry | None]") -> None:
         del self._flights[domain]

@@ -42,6 +42,9 @@ NO_DANE = "no name server that is asked is trusted with DNSSEC (dns.trusted)"
 class Policies(Protocol):
     """Where MTA-STS policies come from."""
 
+    def begin(self, domain: str) -> None:
+        """Ask what `policy` is going to ask, beside other questions."""
+
     async def policy(self, domain: str) -> StsPolicy | None:
         """Return the policy that counts; None: none does. Raises StoreError."""
         ...
@@ -53,6 +56,9 @@ class Policies(Protocol):
 
 class NoPolicies:
     """MTA-STS is off."""
+
+    def begin(self, domain: str) -> None:
+        """Nothing."""
 
     async def policy(self, domain: str) -> StsPolicy | None:  # noqa: ARG002
         return None
@@ -106,6 +112,11 @@ class DomainTrust:
         self._domain = known
         self._judged: dict[str, Judged] = {}
         self._is_asked_again = False
+
+    def begin(self) -> None:
+        """Ask for the domain's policy beside its mail hosts."""
+        if asks_sts(self._domain):
+            self._policies.begin(self._domain.domain)
 
     async def load(self) -> None:
         """Ask for the domain's policy. Raises StoreError: nobody knows whether there is one."""

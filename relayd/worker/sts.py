@@ -60,6 +60,9 @@ class KeptPolicies:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
 
+    def begin(self, domain: str) -> None:
+        """Nothing: the file is at hand."""
+
     async def policy(self, domain: str) -> StsPolicy | None:
         """Return the policy that is kept; None: none is, or there is no queue to look at."""
         if not self._settings.direct.mta_sts:

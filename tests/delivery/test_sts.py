@@ -109,6 +109,20 @@ async def test_those_who_ask_at_once_share_one_flight(it: Fixture) -> None:
     assert len(it.world.fetched) == 1
 
 
+async def test_what_is_begun_is_asked_once(it: Fixture) -> None:
+    """A look that was begun beside other questions is the one that counts."""
+    policies = it.worker()
+    it.world.may_answer.clear()
+    policies.begin("a.test")
+    await it.world.is_asked.wait()
+    waiting = asyncio.ensure_future(policies.policy("a.test"))
+    it.world.may_answer.set()
+    assert await waiting == POLICY
+    policies.begin("a.test")
+    assert await policies.policy("a.test") == POLICY
+    assert len(it.world.fetched) == 1
+
+
 async def test_a_domain_without_a_record_costs_one_question(it: Fixture) -> None:
     it.world.record = None
     policies = it.worker()

@@ -256,6 +256,9 @@ class Kept(Policies):
     def __init__(self, kept: StsPolicy | None, now: StsPolicy | None) -> None:
         self.kept, self.now, self.fetched = kept, now, 0
 
+    def begin(self, domain: str) -> None:
+        assert domain == "x.test"
+
     async def policy(self, domain: str) -> StsPolicy | None:
         assert domain == "x.test"
         return self.kept

@@ -49,6 +49,8 @@ async def find_way(
 
     `after` are the hosts that failed in this attempt so far.
     """
+    trust = parts.trust.of(domain, is_lifted=lifts_policies)
+    trust.begin()
     chosen = await candidates(domain, facts, parts)  # bounded by the resolver
     if tracing.is_on:
         _tell_choice(chosen)
@@ -56,7 +58,6 @@ async def find_way(
         raise NoHost((*after, _proof(domain, chosen, parts)))
     if not any(may_ask(each.host, parts.address_of(each), after) for each in chosen.candidates):
         raise NoHost(tuple(after), all_asked=chosen.is_all)
-    trust = parts.trust.of(domain, is_lifted=lifts_policies)
     await _load(trust, chosen, parts)
     return Way(chosen, trust)
 
