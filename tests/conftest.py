@@ -1,7 +1,8 @@
 """What holds for all tests: where they keep their files, what they inherit, and whose lines they cover.
 
-Files are kept in memory, where there is room. Every queue begins with a log of 36 MiB that is synced, and a run makes hundreds of them: on a disk most of
-its time is that. Tests kill processes and never the machine, so the disk would prove nothing more. A secret in memory may be
+Files are kept in memory, where there is room: on a disk most of the time would be that of syncs. Every queue of a daemon begins with
+a log of 36 MiB. One that a test opens itself begins with a short log, which grows: most tests write a few pages, and a run makes
+thousands of queues. Tests kill processes and never the machine, so the disk would prove nothing more. A secret in memory may be
 one that a container was given; tests of who may read one have `disk_path`.
 
 What a shell hands on to a program that runs in its background, `nohup` or a terminal multiplexer must change no result: ignored
@@ -97,6 +98,10 @@ def _note_runner(runner: str) -> None:
 
 
 _note_runner("import")
+
+from relayd.store.sqlite import wal  # noqa: E402 -- measured, as all imports
+
+wal.FULL_PAGES = 64  # in this process: a daemon of a test has all of its room
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -22,6 +22,12 @@ OVERHEAD = 2  # times that: a turn is committed before its length is known
 
 
 @pytest.fixture
+def full(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The WAL has all of its room, as in a daemon; elsewhere in the tests it has little (`tests/conftest.py`)."""
+    monkeypatch.setattr(wal, "FULL_PAGES", CHECKPOINT_PAGES * 9 // 8)
+
+
+@pytest.fixture
 def queue(tmp_path: Path) -> str:
     path = str(tmp_path / "queue.db")
     prepare(path)
@@ -97,6 +103,7 @@ def test_a_commit_is_synced_once(queue: str, monkeypatch: pytest.MonkeyPatch) ->
     db.close()
 
 
+@pytest.mark.usefixtures("full")
 def test_the_wal_has_its_length_from_the_start(queue: str) -> None:
     """What is committed before and behind the zeros is there, also for who finds the WAL after a crash."""
     db = open_writer(queue)
@@ -121,6 +128,7 @@ def test_the_wal_has_its_length_from_the_start(queue: str) -> None:
     lock.close()
 
 
+@pytest.mark.usefixtures("full")
 @pytest.mark.parametrize("free", [0, 1])
 def test_little_room_is_left_alone(queue: str, monkeypatch: pytest.MonkeyPatch, free: int) -> None:
     """All zeros or none: nothing is free, or it seems to be and is not."""
@@ -148,6 +156,7 @@ def test_little_room_is_left_alone(queue: str, monkeypatch: pytest.MonkeyPatch, 
     lock.close()
 
 
+@pytest.mark.usefixtures("full")
 def test_who_writes_without_a_turn_is_kept_out_meanwhile(
     queue: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -24,6 +24,7 @@ from relayd.store.disk import spare
 from relayd.store.sqlite.lock import FileLock
 
 CHECKPOINT_PAGES = 8192  # 32 MiB between checkpoints: pages rewritten often are copied once
+FULL_PAGES = CHECKPOINT_PAGES * 9 // 8  # that the WAL has room for from the start
 _FRAME = 4096 + 24  # octets of a page with its header
 _PIECE = bytes(1024 * 1024)
 _ROOM = 2  # times what the WAL takes has to be free beyond what is kept back
@@ -56,7 +57,7 @@ class Wal:
         with suppress(apsw.BusyError), lock.turn():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                is_longer = _fill_up(self._path, (CHECKPOINT_PAGES * 9 // 8) * _FRAME)
+                is_longer = _fill_up(self._path, FULL_PAGES * _FRAME)
             finally:
                 self._db.execute("ROLLBACK")
             self._is_synced = self._is_synced and not is_longer
