@@ -14,18 +14,19 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import count
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 
+from relayd.errors import StoreError
 from relayd.store import migrate
 from relayd.store.postgres import partitions
-from relayd.store.postgres.line import Session, ask_once
+from relayd.store.postgres.line import WRITES, Line, Session, ask_once
 from relayd.store.values import to_ms
 from tests.support.clock import START
 
@@ -263,11 +264,38 @@ def a_database() -> Iterator[str]:
 
 def empty() -> None:
     """Delete all rows of that database."""
-    _wait_for(ask_once(database(), _clear))
+    loop, line = _kept(database())
+
+    async def clear() -> None:
+        await line.submit(_clear)
+
+    try:
+        _wait_for(clear(), loop)
+    except StoreError:  # the test ended the server, or its connections
+        _wait_for(ask_once(database(), _clear))
 
 
-def _wait_for(what: Coroutine[Any, Any, object]) -> None:
+@cache
+def _kept(url: str) -> tuple[asyncio.AbstractEventLoop, Line]:
+    """Return a line that is kept for that: a new connection knows no table yet, and takes ten times as long.
+
+    Its loop runs only while it is waited for.
+    """
+    loop, line = asyncio.new_event_loop(), Line(url, "tests", WRITES)
+
+    def close() -> None:
+        with suppress(StoreError):
+            loop.run_until_complete(line.close())
+        loop.close()
+
+    atexit.register(close)
+    return loop, line
+
+
+def _wait_for(
+    what: Coroutine[Any, Any, object], loop: asyncio.AbstractEventLoop | None = None
+) -> None:
     """Wait for it, on a thread: the test may have an event loop of its own."""
-    thread = Thread(target=asyncio.run, args=(what,))
-    thread.start()
-    thread.join()
+    run = asyncio.run if loop is None else loop.run_until_complete
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(run, what).result()
