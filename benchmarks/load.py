@@ -37,6 +37,7 @@ class Sink:
         self._changed = threading.Condition()
         own = ["smtp-sink", "-c", "-m", "10000", "-u", "nobody", f"{host}:{port}", "1000"]
         self._process = subprocess.Popen(command or own, stdout=subprocess.PIPE)
+        self.pid = self._process.pid
         threading.Thread(target=self._follow, daemon=True).start()
         for _ in range(100):
             with socket.socket() as probe:

@@ -72,12 +72,7 @@ class Relay(ABC):
 
     def cpu_seconds(self) -> float:
         """Return user and system time of its processes so far, ended children included."""
-        ticks = 0
-        for pid in self.processes():
-            with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += sum(map(int, fields[11:15]))
-        return ticks / os.sysconf("SC_CLK_TCK")
+        return sum(map(cpu_of, self.processes()))
 
 
 class Relayd(Relay):
@@ -164,6 +159,14 @@ class Postfix(Relay):
 
     def processes(self) -> list[int]:
         return [self._postfix.pid, *children(self._postfix.pid)]
+
+
+def cpu_of(pid: int) -> float:
+    """Return user and system time of a process so far, and of its children that have ended; 0 if it is gone."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+    return 0.0
 
 
 def memory_mb(pid: int, what: str = "VmRSS") -> int:
