@@ -328,11 +328,10 @@ class Recorder:
         ):
             return False
         lasts = WARM_UP_FALLS_BACK_FOR if alone.is_warm_up else FALLS_BACK_FOR
-        if alone.is_warm_up:  # the addresses of other senders may be known for years
-            domain = diverted_as(domain, facts, self._rules.routes)
-        await fallbacks.begin(
-            domain, alone.site, alone.reply, lasts=lasts, is_told=not alone.is_warm_up
-        )
+        # The site said nothing of the addresses that other senders have.
+        name = diverted_as(domain, facts, self._rules.routes)
+        is_told = not alone.is_warm_up
+        await fallbacks.begin(name, alone.site, alone.reply, lasts=lasts, is_told=is_told)
         return True
 
     def _refused_for_us(
@@ -363,10 +362,12 @@ class Recorder:
         meant = {each.number: each for each in work.recipients}
         for number, (recipient, seen) in refused.items():
             address = parse_address(meant.get(number, recipient).address)
-            way = fallback_of(address, route_facts_of(work.message), rules.routes)
+            facts = route_facts_of(work.message)
+            way = fallback_of(address, facts, rules.routes)
             if way is not None:
                 if not ways:
-                    await fallbacks.begin(domain, site, str(seen.reply))
+                    name = diverted_as(domain, facts, rules.routes)
+                    await fallbacks.begin(name, site, str(seen.reply))
                 ways[number] = way
         return ways
 

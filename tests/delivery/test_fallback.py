@@ -1,6 +1,7 @@
 """Direct mode falls back to the smarthost where the mail hosts refuse our address."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from structlog.testing import capture_logs
 
 from relayd.mail.words import EventKind
 from relayd.policy.delivery.route import RouteRule, RouteRules, ViaMx
+from relayd.policy.delivery.source import Source, pool_named
 from relayd.ports.sites import Fallback
 from relayd.ports.view import Status
 from relayd.store.memory.queue import MemoryStore
@@ -95,6 +97,24 @@ async def test_other_refusals_bounce(reply: str, routes: RouteRules) -> None:
     async with a_direct_post(mx(A1), {A1: refusing(reply)}, routes=routes) as direct:
         assert await sent_to(direct, "a@x.test") == [Status.BOUNCED]
         assert direct.smarthost.connections == 0
+
+
+async def test_a_refusal_of_one_address_leaves_the_mail_of_other_senders() -> None:
+    """The site said nothing of the address that they send from."""
+    own, news = "127.0.0.32", "127.0.0.31"
+    sources = (Source(address=own), Source(address=news, senders=("news.test",)))
+    routes = RouteRules(use_remote_smtp=True, falls_back=True, pool=partial(pool_named, sources))
+    script: Script = {"RCPT TO:<a@x.test>": LISTED}
+    async with a_direct_post(mx(A1), {A1: script}, routes=routes, sources=sources) as direct:
+        refused = await direct.send("a@x.test", sender="list@news.test")
+        await eventually(lambda: direct.post.row(refused).status is Status.RELAYED)
+        next_one = await direct.send("b@x.test", sender="list@news.test")
+        other = await direct.send("c@x.test", sender="app@app.test")
+        await direct.post.settled(next_one, other)
+        assert direct.post.row(next_one).status is Status.RELAYED
+        assert direct.post.row(other).status is Status.SENT
+        [fallback] = direct.post.view.sites.fallbacks()
+        assert fallback.domain == f"x.test from {news}"
 
 
 async def test_what_the_smarthost_says_is_final() -> None:
