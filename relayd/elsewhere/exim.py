@@ -8,7 +8,7 @@ import shlex
 import socket
 from pathlib import Path
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Listener, Server, alike, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Listener, Server, alike, implicit, secured
 from relayd.elsewhere.lines import (
     first_line,
     host_port,
@@ -129,7 +129,7 @@ def _server(written: str, folder: Path, macros: dict[str, str], found: Found) ->
     if macros.get("REMOTE_SMTP_SMARTHOST_PROTOCOL") == "smtps" or {each.port for each in hosts} == {
         SUBMISSIONS
     }:
-        tls = TlsMode.IMPLICIT
+        tls = implicit(hosts, "dc_smarthost", found, proves=tls is TlsMode.VERIFY)
     helo = macros.get("REMOTE_SMTP_HELO_DATA", "")
     servers = [
         Server(

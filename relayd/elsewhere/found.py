@@ -123,6 +123,13 @@ def is_here(host: str) -> bool:
         return host == "localhost"
 
 
+def implicit(hosts: Sequence[HostPort], place: str, found: Found, *, proves: bool) -> TlsMode:
+    """Return TLS from the first octet on; noted where the other program wants no proof of the name."""
+    if not proves and not all(is_here(each.host) for each in hosts):
+        found.note(place, "made stricter: the certificate has to prove the name")
+    return TlsMode.IMPLICIT
+
+
 def secured(server: Server, place: str, found: Found) -> Server:
     """Return the server with TLS as relayd needs it: from the first octet on at 465, and proven under a login."""
     ports = {each.port for each in server.hosts}

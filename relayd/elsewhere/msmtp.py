@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Server, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Server, implicit, secured
 from relayd.elsewhere.lines import (
     add_alias,
     first_line,
@@ -82,7 +82,7 @@ _ADVICE = {
 }
 _LOGINS = {"plain": "plain", "login": "login", "xoauth2": "xoauth2", "oauthbearer": "oauthbearer"}
 _COMMAND = re.compile("[a-z]+(?:_[a-z]+)*")
-_WILD = frozenset("*?[")  # a `from` may be a pattern
+_WILD = frozenset("*?[%")  # a `from` may be a pattern, or have %U and the like in it
 _CAT = re.compile(r"(?:/bin/|/usr/bin/)?cat\s+(\S+)")
 
 
@@ -110,6 +110,11 @@ def read_msmtp(path: Path) -> Found:
         _read_account(account, default, found)
     if aliases := default.values.get("aliases", ""):
         _read_aliases(text_of(_home(aliases), found), found)
+    if "*" not in found.aliases and not found.local_domain:
+        found.note(
+            "names without a domain that get mail",
+            "relayd writes NAME@fqdn, msmtp the name alone: see [aliases]",
+        )
     for log in ("logfile", "syslog"):
         if default.values.get(log, "off") != "off":
             found.note(
@@ -173,8 +178,8 @@ def _server(account: Account, found: Found) -> Server | None:
     if has_tls:
         tls = TlsMode.IMPLICIT if wraps else TlsMode.VERIFY if proves else TlsMode.REQUIRED
     username, password, auth = _login(values, place, found)
-    if wraps and not proves:
-        found.note(place, "made stricter: the certificate has to prove the name")
+    if wraps:
+        implicit((host,), place, found, proves=proves)
     server = Server(
         hosts=(host,),
         tls=tls,
@@ -221,19 +226,31 @@ def _absolute(name: str) -> str:
 
 def _read_default_sender(default: Account, path: Path, found: Found) -> None:
     """The `from` of the default account stands for senders that a program does not name, or for all of them."""
+    is_forced = default.values.get("allow_from_override", "on") not in _ON
     sender = default.values.get("from", "")
-    if default.values.get("allow_from_override", "on") not in _ON:
-        if is_mailbox(sender) and not _WILD & {*sender}:
-            found.rewriting |= {"envelope_from": sender, "header_from": sender}
-        return
-    mailname = first_line(path.with_name("mailname"), found)
-    sender = sender.replace("%M", mailname)
-    if "%" in sender or not sender or _WILD & {*sender}:
+    if default.values.get("auto_from", "off") in _ON:
+        is_forced, sender = True, f"%U@{default.values.get('maildomain', '')}"
+    sender = sender.replace("%M", first_line(path.with_name("mailname"), found))
+    domain = sender.removeprefix("%U@")
+    if _is_one_mailbox(sender) and is_forced:
+        found.rewriting |= {"envelope_from": sender, "header_from": sender}
+    elif _is_one_mailbox(sender):
+        found.local_sender = sender
+    elif sender.startswith("%U@") and is_domain(domain):
+        found.local_domain = domain
+    if is_forced and sender and not _is_one_mailbox(sender):
+        found.note(
+            "msmtprc: from",
+            f"msmtp puts {sender[:60]} in the place of what a program says, and relayd does not: see [senders]",
+        )
+    elif not _is_one_mailbox(sender) and not found.local_domain:
         found.note(
             "msmtprc: from", "relayd sends as what the program says, or USER@fqdn: see [senders]"
         )
-    elif is_mailbox(sender):
-        found.local_sender = sender
+
+
+def _is_one_mailbox(sender: str) -> bool:
+    return is_mailbox(sender) and not _WILD & {*sender}
 
 
 def _read_account(account: Account, default: Account, found: Found) -> None:
@@ -247,7 +264,7 @@ def _read_account(account: Account, default: Account, found: Found) -> None:
                 "no sender of its own chooses it: see [smarthosts.NAME] and [senders]",
             )
         return
-    if not (is_mailbox(pattern) or is_domain(pattern)) or _WILD & {*pattern}:
+    if not (_is_one_mailbox(pattern) or is_domain(pattern)):
         found.note(
             f"msmtprc: account {account.name}",
             "no sender of its own chooses it: see [smarthosts.NAME] and [senders]",

@@ -7,7 +7,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
-from relayd.elsewhere.found import Found, Server, secured
+from relayd.elsewhere.found import Found, Server, implicit, secured
 from relayd.elsewhere.lines import (
     add_alias,
     first_line,
@@ -46,7 +46,7 @@ def read_nullmailer(path: Path) -> Found:
     folder = path if path.is_dir() else path.parent
     found = Found()
     mailname = first_line(folder.with_name("mailname"), found)
-    me = first_line(folder / "me", found) or mailname
+    me = mailname or first_line(folder / "me", found)  # Debian's reads no `me`
     found.fqdn = me if is_domain(me) else ""
     _read_remotes(main_text(folder / "remotes", found), found)
     helo = first_line(folder / "helohost", found)
@@ -121,8 +121,8 @@ def _remote(line: str, place: str, found: Found) -> Server | None:
         key_file=options.get("x509keyfile", options.get("x509certfile", "")),
         source_address=options.get("source", ""),
     )
-    if wraps and "insecure" in options:
-        found.note(place, "made stricter: the certificate has to prove the name")
+    if wraps:
+        implicit(server.hosts, place, found, proves="insecure" not in options)
     return secured(server, place, found)
 
 

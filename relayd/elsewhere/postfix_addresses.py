@@ -34,11 +34,29 @@ def read_addresses(values: Mapping[str, str], tables: Tables, found: Found) -> N
     _read_copies(values, tables, found)
     for key, value in tables.named_by("virtual_alias_maps").items():
         _read_virtual(key, value, here, found)
-    for path, text in tables.texts_of("alias_maps"):
-        read_aliases(text, str(path), found)
+    _read_local_aliases(values, tables, found)
     for parameter in _CHECKS:
         for path, text in tables.texts_of(parameter):
             _read_checks(text, f"{parameter} ({path})", found)
+
+
+def _read_local_aliases(values: Mapping[str, str], tables: Tables, found: Found) -> None:
+    is_local = _keeps_names(values, found)
+    for path, text in tables.texts_of("alias_maps"):
+        if is_local:
+            read_aliases(text, str(path), found)
+        elif text.strip():
+            found.note(
+                f"alias_maps ({path})",
+                "names without a domain are at myorigin, which is not in mydestination: Postfix sends their mail on, and these aliases are left out",
+            )
+
+
+def _keeps_names(values: Mapping[str, str], found: Found) -> bool:
+    """Tell whether a name without a domain is one of this machine, for which alone alias_maps count; or may be."""
+    here = [each.lower() for each in words(values.get("mydestination", "$myhostname"))]
+    origin = (found.local_domain or found.fqdn).lower()
+    return origin in here or any(each.startswith(("$", "/")) or ":" in each for each in here)
 
 
 def local_domains(values: Mapping[str, str], found: Found) -> list[str]:

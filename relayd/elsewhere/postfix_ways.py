@@ -6,7 +6,7 @@ Source: postconf(5), transport(5), SASL_README, TLS_README.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Server, alike, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Server, alike, implicit, secured
 from relayd.elsewhere.lines import host_port, is_domain, is_mailbox, whole
 from relayd.elsewhere.postfix_files import Tables, words
 from relayd.policy.delivery.route import HostPort
@@ -101,9 +101,13 @@ class Ways:
     def _server(self, written: str, hop: HostPort, place: str, sender: str) -> Server:
         username, password = self._login(written, hop, sender)
         wraps = self._says_yes("smtp_tls_wrappermode") or hop.port == SUBMISSIONS
+        tls = self._tls(written, place)
+        if wraps:
+            proves = tls is TlsMode.VERIFY
+            tls = implicit((hop,), f"main.cf: {place}", self.found, proves=proves)
         return Server(
             hosts=(hop,),
-            tls=TlsMode.IMPLICIT if wraps else self._tls(written, place),
+            tls=tls,
             username=username,
             password=password,
             certificate=self._path("smtp_tls_cert_file"),
@@ -115,11 +119,11 @@ class Ways:
         )
 
     def _login(self, written: str, hop: HostPort, sender: str) -> tuple[str, str]:
-        """Look up in the order of Postfix: the sender where that counts, the next hop as written, its host."""
+        """Look up in the order of Postfix: the sender where that counts, the host, the next hop as written."""
         keys = []
         if sender and self._by_sender:
             keys = [sender, f"@{sender.rpartition('@')[2]}"] if "@" in sender else [f"@{sender}"]
-        for key in (*keys, written.lower(), f"[{hop.host}]", hop.host, "*"):
+        for key in (*keys, hop.host, written.lower()):
             username, colon, password = self._passwords.get(key, "").partition(":")
             if colon and password:
                 return username, password
@@ -213,6 +217,11 @@ class Ways:
         else:
             server = self.server(hop, f"transport_maps ({pattern})")
             self.found.routes[domain] = server or "hold"
+            if self._by_sender and any("@" in key for key in self._passwords):
+                self.found.note(
+                    place,
+                    "Postfix logs in there as the sender, relayd does not: see [smarthosts.NAME]",
+                )
 
     def _read_policies(self) -> None:
         """In direct mode the levels are exceptions by domain."""

@@ -6,7 +6,7 @@ Source: ssmtp.conf(5), ssmtp(8); a `#` begins a comment anywhere, also in a pass
 from dataclasses import replace
 from pathlib import Path
 
-from relayd.elsewhere.found import SUBMISSIONS, Found, Server, secured
+from relayd.elsewhere.found import SUBMISSIONS, Found, Server, implicit, secured
 from relayd.elsewhere.lines import (
     add_alias,
     host_port,
@@ -51,7 +51,7 @@ def read_ssmtp(path: Path) -> Found:
     if values.get("fromlineoverride", "").lower() != "yes":
         found.note(
             "ssmtp.conf: FromLineOverride",
-            "sSMTP writes From itself, and relayd keeps what a program wrote: see header_from in [senders]",
+            "sSMTP writes From and MAIL FROM itself, also against -f, and relayd keeps what a program wrote: see envelope_from and header_from in [senders]",
         )
     domain = values.get("rewritedomain", "")
     if is_domain(domain):
@@ -112,7 +112,7 @@ def _server(values: dict[str, str], found: Found) -> Server | None:
         key_file=(values.get("tlskey") or values.get("tlscert", "")) if has_certificate else "",
     )
     if tls is TlsMode.IMPLICIT:
-        found.note("ssmtp.conf: UseTLS", "made stricter: the certificate has to prove the name")
+        implicit(server.hosts, "ssmtp.conf: UseTLS", found, proves=False)
     return secured(server, "ssmtp.conf: mailhub", found)
 
 

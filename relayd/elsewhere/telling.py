@@ -68,7 +68,7 @@ def _place_local(found: Found) -> None:
         found.domains.setdefault(found.fqdn, found.local_domain)
         found.note(
             f"senders at {found.fqdn}",
-            f"become senders at {found.local_domain}, also where a program writes the whole address",
+            f"become senders at {found.local_domain}, also where a program writes the whole address; names without a domain that get mail stay at {found.fqdn}: see [aliases]",
         )
 
 

@@ -124,7 +124,12 @@ account default : one
         ("auth cram-md5\nuser me\npassword x", "verify", "cram-md5"),
         ("auth on\nuser me\npasswordeval gpg -d x", "off", "runs no passwordeval"),
         ("eval echo x", "off", "runs no program"),
-        ("from %U@x.test", "off", "USER@fqdn"),
+        ("from %U@x.test", "off", "become senders at x.test"),
+        ("from %U-%H@x.test", "off", "USER@fqdn"),
+        ("from %U@%H", "off", "USER@fqdn"),
+        ("auto_from on\nmaildomain x.test", "off", "puts %U@x.test in the place"),
+        ("from %U@x.test\nallow_from_override off", "off", "puts %U@x.test in the place"),
+        ("", "off", "msmtp the name alone"),
         ("nothing_known x", "off", "no such setting"),
     ],
 )
@@ -132,6 +137,52 @@ def test_tls_and_logins_of_msmtp(tmp_path: Path, lines: str, tls: str, says: str
     found = an_msmtprc(tmp_path, f"account default\nhost a.test\n{lines}\n")
     assert smarthost(found)["tls"] == tls
     assert says in told(found)
+
+
+@pytest.mark.parametrize("more", ["", "allow_from_override off", "auto_from on\nmaildomain x.test"])
+def test_the_user_in_a_sender_of_msmtp_is_no_text(tmp_path: Path, more: str) -> None:
+    """Real msmtp puts the name of the user there. `%U@x.test` went into MAIL FROM as it is."""
+    other = "account b\nhost b.test\nfrom %U@b.test\n"
+    found = an_msmtprc(tmp_path, f"account default\nhost a.test\nfrom %U@x.test\n{more}\n{other}")
+    assert "%" not in str(values(found))
+    assert smarthost(found)["envelope_domains"] == {"mail.shop.example": "x.test"}
+    assert "account b" in told(found)
+
+
+@pytest.mark.parametrize(
+    ("me", "mailname", "fqdn"), [("a.test", "b.test", "b.test"), ("a.test", "", "a.test")]
+)
+def test_the_name_of_nullmailer(tmp_path: Path, me: str, mailname: str, fqdn: str) -> None:
+    """Debian's nullmailer says that it disregards `me`."""
+    folder = tmp_path / "nullmailer"
+    folder.mkdir()
+    (folder / "remotes").write_text("mail.test\n")
+    (folder / "me").write_text(f"{me}\n")
+    if mailname:
+        (tmp_path / "mailname").write_text(f"{mailname}\n")
+    assert read_nullmailer(folder).fqdn == fqdn
+
+
+@pytest.mark.parametrize(
+    ("smarthost", "macros", "is_told"),
+    [
+        ("a.test::465", "", True),
+        ("a.test::465", "REMOTE_SMTP_SMARTHOST_TLS_VERIFY_HOSTS = *\n", False),
+        ("a.test::466", "REMOTE_SMTP_SMARTHOST_PROTOCOL = smtps\n", True),
+        ("127.0.0.1::465", "", False),
+        ("a.test::587", "", False),
+    ],
+)
+def test_proof_that_exim_does_not_want_is_told(
+    tmp_path: Path, smarthost: str, macros: str, *, is_told: bool
+) -> None:
+    folder = tmp_path / "exim4"
+    folder.mkdir()
+    (folder / "exim4.conf.localmacros").write_text(macros)
+    (folder / "update-exim4.conf.conf").write_text(
+        f"dc_eximconfig_configtype='satellite'\ndc_smarthost='{smarthost}'\n"
+    )
+    assert ("has to prove the name" in told(read_exim(folder))) is is_told
 
 
 def test_one_sender_for_all_of_msmtp(tmp_path: Path) -> None:

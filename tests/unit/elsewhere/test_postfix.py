@@ -434,6 +434,78 @@ def test_two_servers_never_have_one_name(read: Read) -> None:
     assert [*smarthosts] == ["b-test", "b-test-2", "host-192-0-2-1"]
 
 
+@pytest.mark.parametrize(
+    ("level", "is_told"), [("encrypt", True), ("may", True), ("verify", False), ("secure", False)]
+)
+def test_proof_that_postfix_does_not_want_is_told(read: Read, level: str, *, is_told: bool) -> None:
+    found = read(
+        "relayhost = [a.test]:465",
+        "smtp_tls_wrappermode = yes",
+        f"smtp_tls_security_level = {level}",
+    )
+    assert found.server is not None
+    assert found.server.tls is TlsMode.IMPLICIT
+    assert ("has to prove the name" in told(found)) is is_told
+
+
+@pytest.mark.parametrize(
+    ("mydestination", "is_kept"),
+    [
+        ("localhost", False),
+        ("", False),
+        ("localhost, shop.example", True),
+        ("$mydomain", True),
+        ("localhost, hash:/etc/postfix/here", True),
+    ],
+)
+def test_aliases_are_for_names_of_this_machine(
+    read: Read, mydestination: str, *, is_kept: bool
+) -> None:
+    """Where myorigin is another machine, Postfix sends mail for root to that."""
+    found = read(
+        "relayhost = [a.test]",
+        "myorigin = shop.example",
+        f"mydestination = {mydestination}",
+        "alias_maps = hash:DIR/aliases",
+        aliases="root: admin@shop.example\n",
+    )
+    assert ("aliases" in values(found)) is is_kept
+    assert ("these aliases are left out" in told(found)) is not is_kept
+
+
+@pytest.mark.parametrize(
+    ("sasl", "username"),
+    [
+        ("[a.test]:587 written:x\na.test host:x\n", "host"),
+        ("[a.test]:587 written:x\n", "written"),
+        ("[a.test] other:x\n* any:x\n", ""),
+    ],
+)
+def test_which_login_of_postfix_counts(read: Read, sasl: str, username: str) -> None:
+    """As real Postfix (3.7) does it: the name of the host comes before the next hop as it is written."""
+    found = read(
+        "relayhost = [a.test]:587",
+        "smtp_sasl_auth_enable = yes",
+        "smtp_sasl_password_maps = hash:DIR/sasl",
+        sasl=sasl,
+    )
+    assert found.server is not None
+    assert found.server.username == username
+
+
+def test_a_login_by_sender_is_not_for_hosts_of_a_transport(read: Read) -> None:
+    found = read(
+        "relayhost = [a.test]",
+        "smtp_sasl_auth_enable = yes",
+        "smtp_sender_dependent_authentication = yes",
+        "smtp_sasl_password_maps = hash:DIR/sasl",
+        "transport_maps = hash:DIR/transport",
+        sasl="me@shop.example me:x\n",
+        transport="intra.example smtp:[intra.example]:25\n",
+    )
+    assert "transport_maps: intra.example: Postfix logs in there as the sender" in told(found)
+
+
 def test_a_server_is_told_whole() -> None:
     server = Server(
         hosts=(HostPort(host="a.test", port=25),),
