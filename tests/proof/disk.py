@@ -6,7 +6,7 @@ POSIX promises no more: fsync(2), https://pubs.opengroup.org/onlinepubs/97999197
 """
 
 import random  # noqa: TID251 -- seeded
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import PurePath
@@ -46,8 +46,8 @@ class _Name:
         return str(PurePath(self.target or self.path).parent)
 
 
-State = Mapping[str, bytes | None]
-"""What a disk holds: content by path; None for a folder."""
+State = Mapping[str, bytes | bytearray | None]
+"""What a disk holds: content by path; None for a folder. To be used before the next change."""
 
 
 class Disk:
@@ -101,7 +101,7 @@ class Disk:
             chance.shuffle(kept)
         for name in kept:
             _apply(name, names)
-        contents: dict[int, bytes] = {}
+        contents: dict[int, bytearray] = {}
         for file in names.values():
             if file is not None and id(file) not in contents:
                 contents[id(file)] = _content(file, loss, chance)
@@ -165,13 +165,13 @@ def _chosen(pending: list[T], loss: Loss, chance: random.Random) -> list[T]:
     return [each for each in pending if chance.random() < share]
 
 
-def _content(file: _File, loss: Loss, chance: random.Random) -> bytes:
-    content = bytearray(file.durable)
+def _content(file: _File, loss: Loss, chance: random.Random) -> bytearray:
+    """Return what is left of it: the log of a queue has 36 MB, so what is as it was is not copied."""
     if loss is not Loss.SOME:
-        for step in _chosen(file.pending, loss, chance):
-            _write(content, step)
-        return bytes(content)
-    sizes, size = [len(content)], len(content)
+        kept = _chosen(file.pending, loss, chance)
+        return _written(file.durable, kept) if kept else file.durable
+    size = len(file.durable)
+    sizes = [size]
     pieces: list[Step] = []
     sector = chance.choice((512, 4096))
     for step in file.pending:
@@ -183,11 +183,19 @@ def _content(file: _File, loss: Loss, chance: random.Random) -> bytes:
         sizes.append(size)
     pieces = _chosen(pieces, loss, chance)
     chance.shuffle(pieces)
-    for piece in pieces:
-        _write(content, piece)
+    content = _written(file.durable, pieces) if file.pending else file.durable
     size = chance.choice(sizes)
-    content.extend(bytes(max(0, size - len(content))))
-    return bytes(content[:size])
+    if size != len(content):
+        content.extend(bytes(max(0, size - len(content))))
+        del content[size:]
+    return content
+
+
+def _written(durable: bytearray, steps: Iterable[Step]) -> bytearray:
+    content = bytearray(durable)
+    for step in steps:
+        _write(content, step)
+    return content
 
 
 def _torn(step: Step, sector: int) -> Iterator[Step]:

@@ -79,6 +79,8 @@ def _judge(
     *,
     is_started: bool,
 ) -> list[str]:
+    if not cut.known.acked and not is_started:
+        return []
     shutil.rmtree(place, ignore_errors=True)
     place.mkdir()
     replay.write(cut.disk.after_a_cut(loss, chance), recorded, place)

@@ -81,13 +81,18 @@ def cuts(recording: Recording, wanted: int, chance: random.Random) -> Iterator[C
 
 
 def _moments(recording: Recording, wanted: int, chance: random.Random) -> list[int]:
-    """Return the numbers of steps: half of them anywhere, half where somebody has just been told, or is about to be."""
-    telling = []
-    steps = 0
-    for steps, step in enumerate(read(recording.record), 1):
-        if step.kind in {Kind.MARK, Kind.SYNC_ENDS}:
-            telling += [steps - 1, steps]
-    anywhere = chance.sample(range(1, steps + 1), min(wanted // 2, steps))
+    """Return the numbers of steps: half of them anywhere, half where somebody has just been told, or is about to be.
+
+    A tenth is of the time before anybody has an acknowledgement: a relay has to start on that, and there is nothing to look for.
+    """
+    early, late, telling = [0], list[int](), list[int]()
+    for number, step in enumerate(read(recording.record), 1):
+        is_acked = step.kind is Kind.MARK and step.path.startswith("acked ")
+        (late if late or is_acked else early).append(number)
+        if late and step.kind in {Kind.MARK, Kind.SYNC_ENDS}:
+            telling += [number - 1, number]
+    few, half = min(wanted // 10, len(early)), min(wanted // 2, len(late))
+    anywhere = chance.sample(early, few) + chance.sample(late, half)
     return anywhere + chance.sample(telling, min(wanted - len(anywhere), len(telling)))
 
 

@@ -54,7 +54,8 @@ def after(*steps: Step, loss: Loss = Loss.ALL) -> dict[str, bytes | None]:
     disk = Disk("/q")
     for step in steps:
         disk.follow(step)
-    return dict(disk.after_a_cut(loss, CHANCE))
+    found = disk.after_a_cut(loss, CHANCE)
+    return {path: None if content is None else bytes(content) for path, content in found.items()}
 
 
 MADE = Step(Kind.CREATE, inode=7, path="/q/a")
