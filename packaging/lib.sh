@@ -33,6 +33,7 @@ environment() {
   python=$(cd "$1" && build_tools "$2")
   (cd "$1" && "$python" -m hatchling build -t wheel -d "$3.wheel" >/dev/null 2>&1)
   "${PYTHON3:-python3}" -m venv --without-pip "$3"
+  rm -f "$3/.gitignore" # of Python 3.13
   local install=("$python" -m pip --python "$3/bin/python" install --quiet --no-compile --no-deps)
   "${install[@]}" --only-binary :all: --require-hashes -r "$1/packaging/requirements.lock"
   "${install[@]}" --no-index "$3.wheel"/*.whl
