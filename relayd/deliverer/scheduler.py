@@ -120,11 +120,17 @@ class Scheduler:
         full = set()
         for destination in tuple(self._busy):
             queue = self._queues.get(destination)
-            if queue is None or queue.is_at_rest:
+            if queue is None:
                 self._busy.discard(destination)
-            elif queue.has_enough or not (
-                queue.is_verified or probes.may_have(queue, is_known_good=destination in known_good)
-            ):
+                continue
+            if queue.is_verified:
+                if queue.is_at_rest:
+                    self._busy.discard(destination)
+                    continue
+            elif not probes.may_have(queue, is_known_good=destination in known_good):
+                full.add(destination)
+                continue
+            if queue.has_enough:
                 full.add(destination)
         return full
 
@@ -228,9 +234,15 @@ class Scheduler:
         if quota is None or not self._may_lease:
             return fed
         full = self._full()
-        work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
-        if not work and quota.who is Who.ALL:
-            self._left_out = full
+        # What this claim leaves to nobody needs no other one, also if its first answer comes meanwhile.
+        self._left_out = full if quota.who is Who.ALL else None
+        try:
+            work = await self._leases.claim(quota, but=full, only=self._only(quota.who))
+        except BaseException:
+            self._left_out = None
+            raise
+        if work:
+            self._left_out = None
         claimed = await self._take(work)
         self._more_is_due = claimed >= quota.limit
         return fed + claimed

@@ -518,6 +518,36 @@ def a_failure() -> HostFailure:
     return HostFailure(host=HostPort(host="mx.test", port=25), at=START, failed=failed)
 
 
+async def test_who_answers_during_a_look_that_left_it_out_of_nothing_costs_no_other_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """New domains answer all the time: each look would find another one that had just answered."""
+    monkeypatch.setattr(looking, "POLL", 60.0)
+    store = FaultyStore(FakeClock())
+    gate = store.hold("claim")
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await eventually(lambda: store.calls["claim"] == 1)
+        for address in ("born@x.test", "next@x.test"):
+            message = a_message(address)
+            for work in await store.enqueue(message, worker=post.worker, lease_for=LEASE_FOR):
+                post.scheduler.put(work)
+            await post.settled(message)
+            gate.set()
+        assert store.calls["claim"] == 1
+
+
+async def test_a_look_that_failed_is_no_reason_to_leave_out_the_next_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(looking, "POLL", 60.0)
+    store = FaultyStore(FakeClock())
+    store.fail("claim", times=1)
+    async with ScriptedServer() as server, a_post(server.port, store=store) as post:
+        await eventually(lambda: store.calls["claim"] == 1)
+        await post.submit(a_message("born@x.test"), leased=True)
+        await eventually(lambda: store.calls["claim"] == 2)
+
+
 class Mute:
     """The next hop of a destination that does not answer until the test is over."""
 
