@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from relayd.mail.envelope import NewMessage
-from relayd.ports.queue import Work
-from relayd.store.postgres import claims, destinations, messages, outcomes
+from relayd.mail.ids import WorkerNumber
+from relayd.ports.queue import Lease, Work
+from relayd.store.postgres import claims, destinations, leases, messages, outcomes
 from relayd.store.postgres.line import Operation, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.postgres.queue import PostgresStore
@@ -87,13 +88,13 @@ async def test_mail_that_is_put_under_a_slot_while_it_is_freed_is_found(
     locks: bool,  # noqa: FBT001 -- the control
 ) -> None:
     [work] = await two.box.put(mail(), worker=two.worker, leased=True)
-    leases = {SMARTHOST: work.lease}
+    given = {SMARTHOST: work.lease}
 
     async def put(db: Session) -> None:
         if locks:
-            await messages.insert_many(db, [(mail(), leases)], workers=[two.worker], at=NOW)
+            await messages.insert_many(db, [(mail(), given)], workers=[two.worker], at=NOW)
         else:
-            await messages.insert(db, mail(), leases, at=NOW)
+            await messages.insert(db, mail(), given, at=NOW)
 
     begun = await two.begin(put)
     released = asyncio.ensure_future(two.box.store.release(work.lease))
@@ -103,6 +104,34 @@ async def test_mail_that_is_put_under_a_slot_while_it_is_freed_is_found(
     assert await two.claimed() == 1 + locks
     assert await two.box.store.reap() == 1 - locks  # nothing stays out of sight for good
     assert await two.claimed() == 1 - locks
+
+
+@pytest.mark.parametrize("has_one", [True, False])
+async def test_who_keeps_its_slot_is_in_the_way_of_nobody(
+    two: Two,
+    has_one: bool,  # noqa: FBT001 -- the control
+) -> None:
+    """Who looks for one locks them all, as long as its transaction lasts."""
+    other = await registered(two.box.store, "other")
+
+    def keeping(worker: WorkerNumber) -> Operation[Lease | None]:
+        return lambda db: leases.acquire(db, SMARTHOST, worker, width=3, at=NOW, lease_for=60_000)
+
+    ours = await two.third.submit(keeping(two.worker))
+    assert ours is not None
+    if has_one:
+        await two.third.submit(keeping(other))
+    under_way = await two.begin(keeping(other))
+    put = two.third.submit(
+        lambda db: messages.insert_many(
+            db, [(mail(), {SMARTHOST: ours})], workers=[two.worker], at=NOW
+        )
+    )
+    await (put if has_one else somebody_waits())
+    await two.end(*under_way)
+    assert await put == [{SMARTHOST: ours}]
+    keepers = [await two.third.submit(keeping(each)) for each in (two.worker, other)]
+    assert len({each.slot for each in keepers if each is not None}) == 2
 
 
 @pytest.mark.parametrize("locks", [True, False])

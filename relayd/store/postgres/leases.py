@@ -19,9 +19,14 @@ from relayd.store.postgres.moment import SERVER_CLOCK, Moment
 _RENEWED_BY = 1000  # milliseconds: not with every message of a burst
 _AT = f"coalesce($1::bigint, {SERVER_CLOCK})"
 
+# Who has one locks that alone: others put mail under theirs, and would wait for the whole transaction. By the index of
+# destinations, hence the sum: a worker may have thousands of slots.
 _SLOTS = (
-    f"SELECT id, worker, epoch, lease_ends_at, number, {_AT} FROM slot WHERE destination = $2"  # noqa: S608 -- constants
-    " ORDER BY number FOR UPDATE"
+    f"WITH own AS (SELECT id, worker, epoch, lease_ends_at, number, {_AT} FROM slot"  # noqa: S608 -- constants
+    " WHERE destination = $2 AND worker + 0 = $3 ORDER BY number LIMIT 1 FOR UPDATE),"
+    f" every AS (SELECT id, worker, epoch, lease_ends_at, number, {_AT} FROM slot"
+    " WHERE destination = $2 AND NOT EXISTS (SELECT 1 FROM own) ORDER BY number FOR UPDATE)"
+    " SELECT * FROM own UNION ALL SELECT * FROM every"
 )
 _HOLDS = "SELECT 1 FROM slot WHERE id = $1 AND epoch = $2 AND worker IS NOT NULL"
 _HOLDS_LOCKED = f"{_HOLDS} FOR UPDATE"
@@ -64,7 +69,7 @@ async def acquire(
     free: tuple[int, int | None, int] | None = None
     numbers = set()
     for slot, owner, epoch, ends_at, number, now in await db.fetch(
-        _SLOTS, at.lease_at, destination
+        _SLOTS, at.lease_at, destination, worker
     ):
         numbers.add(number)
         if owner == worker:
