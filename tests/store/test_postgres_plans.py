@@ -3,11 +3,21 @@
 That is how the first ones of a new week are planned, and a plan is kept for as long as its connection.
 """
 
+import re
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
 import pytest
 
-from relayd.store.postgres import destinations, tallying
-from relayd.store.postgres.line import WRITES, Line, Session
+from relayd.mail.ids import WorkerIdentity
+from relayd.mail.outcome import RecipientState
+from relayd.store.postgres import addresses, destinations, outcomes, settling, tallying, view
+from relayd.store.postgres.guard import may_become
+from relayd.store.postgres.line import WRITES, Line, Session, ask_once
+from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
+from tests.support.builders import a_message, settlements_of
+from tests.support.clock import FakeClock
 from tests.support.postgres import needs_postgres
 
 pytestmark = needs_postgres
@@ -57,6 +67,31 @@ async def test_a_statement_reads_what_it_needs_by_an_index(what: str) -> None:
     assert not _reads_all(plan), plan
 
 
+RESULTS = {
+    "acceptances": (settling.accept(), 19),
+    "a deferral": (outcomes._DEFER + outcomes._GUARD + may_become(RecipientState.QUEUED), 16),
+    "an end": (
+        outcomes.finish(outcomes._GUARD + may_become(RecipientState.BOUNCED), first=6),
+        16,
+    ),
+    "what goes back": (outcomes._PUT_BACK + outcomes._GUARD + may_become(RecipientState.QUEUED), 6),
+}
+
+
+@pytest.mark.parametrize("what", RESULTS)
+async def test_a_result_finds_its_row_by_the_key(what: str) -> None:
+    """By the slot it would read all that is leased, up to a thousand rows, for each."""
+    plan = await _plan(*RESULTS[what])
+    assert "queue_pkey" in plan, plan
+    assert "queue_leased" not in plan, plan
+
+
+async def test_by_the_slot_it_would_be_another_index() -> None:
+    """The control."""
+    sql = "DELETE FROM queue WHERE message_id = ANY($1::bigint[]) AND slot = $2"
+    assert "queue_leased" in await _plan(sql, 2)
+
+
 @pytest.mark.parametrize(
     "sql",
     [
@@ -70,3 +105,50 @@ async def test_a_statement_reads_what_it_needs_by_an_index(what: str) -> None:
 async def test_others_would_read_more(sql: str) -> None:
     """The control: a view whose parts have other types, and a least value that is counted as well."""
     assert _reads_all(await _plan(sql, 1))
+
+
+LOOKUPS: Mapping[str, tuple[str, Sequence[object]]] = {
+    "the newest events": (view._LATEST, (10,)),
+    "events from a number on": (view._EVENTS, (0, 10)),
+    "sums of addresses": (addresses._SUMS, (["x.test@a"],)),
+    "the events that are counted next": (tallying._FACTS, (0, 1 << 60, 10)),
+}
+_JOINED = (
+    "SELECT r.address FROM event e JOIN every_recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
+    " WHERE e.kind = 'relayed' ORDER BY e.number LIMIT $1"
+)
+
+
+async def _looks(sql: str, values: Sequence[object]) -> int:
+    """Return in how many weeks a statement looks up a recipient of the one message that there is."""
+    lease_for = timedelta(seconds=60)
+    with postgres.a_database() as url:
+        store = PostgresStore.open(url, clock=FakeClock(), slots={})
+        try:
+            identity = WorkerIdentity(node="here", boot="now", name="1")
+            worker = (await store.register(identity)).number
+            message = a_message("a@x.test")
+            [work] = await store.enqueue(message, worker=worker, lease_for=lease_for)
+            await store.settle(work.lease, settlements_of(work))
+        finally:
+            await store.close()
+
+        async def explain(db: Session) -> str:
+            rows = await db.fetch(f"EXPLAIN (ANALYZE) {sql}", *values)
+            return "\n".join(line for (line,) in rows)
+
+        plan = await ask_once(url, explain)
+    scans = [line for line in plan.splitlines() if re.search(r"using recipient_w\d+_pkey", line)]
+    assert scans, plan
+    return len([line for line in scans if "never executed" not in line])
+
+
+@pytest.mark.parametrize("what", LOOKUPS)
+async def test_a_recipient_is_looked_up_in_one_week(what: str) -> None:
+    """However many weeks the history has: its message has the instant in its id."""
+    assert await _looks(*LOOKUPS[what]) == 1
+
+
+async def test_joined_to_the_view_it_would_be_all_weeks() -> None:
+    """The control."""
+    assert await _looks(_JOINED, (10,)) > 1

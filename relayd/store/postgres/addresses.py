@@ -11,15 +11,17 @@ from relayd.store.recipient_rows import address_row
 
 _AT_ONCE = 500  # recipients whose addresses are looked at in one step
 _KEYS = "r.message_id, r.number, r.address_key, r.returned"
+# The newest recipient is found while they are counted, and looked up in one week.
 _SUMS = (
     "SELECT l.address, c.messages, c.hard, c.other, l.state, l.category, l.updated_at,"
     " coalesce(l.reply, l.reason), wanted.key FROM unnest($1::text[]) WITH ORDINALITY AS wanted (key, n)"
     " CROSS JOIN LATERAL (SELECT count(*) AS messages,"
     " count(*) FILTER (WHERE state = 'bounced' AND bounce_class = 'hard') AS hard,"
-    " count(*) FILTER (WHERE state = 'bounced' AND bounce_class IS DISTINCT FROM 'hard') AS other"
+    " count(*) FILTER (WHERE state = 'bounced' AND bounce_class IS DISTINCT FROM 'hard') AS other,"
+    " max(ARRAY[message_id, number]) AS newest"
     " FROM every_recipient WHERE address_key = wanted.key AND NOT returned) c"
     " CROSS JOIN LATERAL (SELECT address, state, category, updated_at, reply, reason FROM every_recipient"
-    " WHERE address_key = wanted.key AND NOT returned ORDER BY message_id DESC, number DESC LIMIT 1) l"
+    " WHERE message_id = c.newest[1] AND number = c.newest[2] LIMIT 1) l"
     " ORDER BY wanted.n"
 )
 

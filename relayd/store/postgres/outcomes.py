@@ -20,14 +20,14 @@ from relayd.mail.outcome import (
 from relayd.mail.suppression import speaks
 from relayd.ports.queue import Lease, Settlement
 from relayd.store.postgres import content, destinations, events, leases, suppression
-from relayd.store.postgres.guard import may_become
+from relayd.store.postgres.guard import UNDER, may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms, without_nul
 
 # A settlement is of one attempt: an operator may have held and released the recipient since.
 _GUARD = (
-    " WHERE message_id = $1 AND number = $2 AND slot = $3 AND epoch = $4"
+    f" WHERE message_id = $1 AND number = $2 AND {UNDER} = $3 AND epoch = $4"
     " AND attempts = coalesce($5, attempts) AND "
 )
 KEPT = "message_id, number, attempts, soft_failures, possible_duplicate, siblings, destination, address, address_key, parameters, returned, uncounted, extra, chosen_by, requeued_as"

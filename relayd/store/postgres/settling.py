@@ -21,7 +21,7 @@ from relayd.mail.outcome import (
 )
 from relayd.ports.queue import Lease, Settlement
 from relayd.store.postgres import content, events, messages, outcomes, telling
-from relayd.store.postgres.guard import may_become
+from relayd.store.postgres.guard import UNDER, may_become
 from relayd.store.postgres.line import Row, Session
 from relayd.store.postgres.moment import Moment
 from relayd.store.values import to_ms, without_nul
@@ -34,9 +34,9 @@ _ACCEPTED = (
     " $8::text[], $9::text[], $10::text[], $11::text[]) AS s (message_id, number, slot, epoch, attempt, became, said_code,"
     " said_enhanced, said_reply, host, redirected) WHERE NOT EXISTS (SELECT 1 FROM subscription"
     " WHERE kind = ANY($19::text[]))),"
-    " d AS (DELETE FROM queue q USING s WHERE q.message_id = s.message_id AND q.number = s.number AND q.slot = s.slot"
-    " AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND ({allowed}) RETURNING q.*, s.became, s.said_code,"
-    " s.said_enhanced, s.said_reply, s.host, s.redirected),"
+    " d AS (DELETE FROM queue q USING s WHERE q.message_id = s.message_id AND q.number = s.number"
+    " AND {under} = s.slot AND q.epoch = s.epoch AND q.attempts = coalesce(s.attempt, q.attempts) AND ({allowed})"
+    " RETURNING q.*, s.became, s.said_code, s.said_enhanced, s.said_reply, s.host, s.redirected),"
     " r AS (INSERT INTO recipient ({columns}) SELECT {kept}, became, said_code, said_enhanced, said_reply, NULL, NULL, NULL,"
     " false, host, redirected, $12 FROM d),"
     " x AS (DELETE FROM content c USING d WHERE c.message_id = d.message_id AND d.siblings = 1"
@@ -110,14 +110,8 @@ class Settling:
             for one in settled.events
         ]
         first = events.take_numbers(db, len(event_rows))
-        sql = _ACCEPTED.format(
-            allowed=" OR ".join(map(_allowed, (RecipientState.SENT, RecipientState.RELAYED))),
-            columns=outcomes.FINISHED,
-            kept=outcomes.KEPT,
-            number=events.NUMBER,
-        )
         found = await db.fetch(
-            sql,
+            accept(),
             *messages.columns([_row(each.lease, one) for each, one in rows], 11),
             at.now,
             list(range(first, db.events)),
@@ -195,6 +189,17 @@ class Settling:
             ids = [report.id for report in results.reports]
             results.reported.update(known for (known,) in await db.fetch(_REPORTED, ids))
         return {_who(told[n]) for n in found}
+
+
+def accept() -> str:
+    """Return the statement that writes acceptances."""
+    return _ACCEPTED.format(
+        under=UNDER.replace("slot", "q.slot"),
+        allowed=" OR ".join(map(_allowed, (RecipientState.SENT, RecipientState.RELAYED))),
+        columns=outcomes.FINISHED,
+        kept=outcomes.KEPT,
+        number=events.NUMBER,
+    )
 
 
 def _who(one: Settlement) -> Who:
