@@ -28,7 +28,7 @@ from relayd.mail.words import Category, Fault
 from relayd.net.dns.cache import DnsCache, keep_for
 from relayd.net.dns.lookup import Finding, Nothing, Records
 from relayd.net.dns.message import RECORD_LIMIT, Question, read
-from relayd.net.dns.nameserver import PLAIN_FOR
+from relayd.net.dns.nameserver import LAST_FOR, PLAIN_FOR
 from relayd.net.dns.resolver import DnsResolver
 from relayd.net.dns.system import system_nameservers
 from relayd.policy.delivery.mx import (
@@ -75,6 +75,7 @@ from tests.support.dns_server import (
     Zones,
 )
 from tests.support.networks import DOCUMENTATION
+from tests.support.post import eventually
 from tests.support.shortage import no_descriptors
 
 PATIENCE = timedelta(seconds=5)  # more than any answer takes
@@ -656,6 +657,39 @@ async def test_the_next_name_server_is_asked(first: Zones) -> None:
         resolver = a_resolver(bad, good, timeout=timedelta(seconds=2))
         assert isinstance(await resolver.mx("a.test"), MxHosts)
         assert bad.count("a.test", "MX") >= 1
+
+
+async def test_who_waits_for_a_silent_name_server_waits_once() -> None:
+    """Each question would wait for it. After a minute one finds out if it is back, and after that all know."""
+    names = [f"{number}.test" for number in range(12)]
+    zones: Zones = {name: {"MX": [f"10 b{name}."]} for name in names}
+    clock = FakeClock()
+    async with DnsServer(dict.fromkeys(names, DROP)) as silent, DnsServer(zones) as good:
+        resolver = a_resolver(silent, good, timeout=timedelta(seconds=1), clock=clock)
+        for name in names[:6]:
+            assert isinstance(await resolver.mx(name), MxHosts)
+        assert {name for name, _ in silent.queries} == set(names[:1])
+        clock.advance(timedelta(seconds=LAST_FOR))
+        await asyncio.gather(*(resolver.mx(name) for name in names[6:9]))
+        assert {name for name, _ in silent.queries} == {names[0], names[6]}
+        silent.zones = dict(zones)
+        clock.advance(timedelta(seconds=LAST_FOR))
+        for name in names[9:]:
+            assert isinstance(await resolver.mx(name), MxHosts)
+        assert {name for name, _ in silent.queries} >= set(names[9:])
+
+
+async def test_silence_to_one_question_is_about_that_question() -> None:
+    """A name server that answers others meanwhile is asked first as before."""
+    zones: Zones = {f"{number}.test": {"MX": ["10 b.test."]} for number in range(3)}
+    async with DnsServer({**zones, "a.test": DROP}) as first, DnsServer(mx("10 b.test.")) as good:
+        resolver = a_resolver(first, good, timeout=timedelta(seconds=2))
+        asked = asyncio.ensure_future(resolver.mx("a.test"))
+        await eventually(lambda: first.count("a.test", "MX") == 1)
+        assert isinstance(await resolver.mx("0.test"), MxHosts)
+        assert isinstance(await asked, MxHosts)
+        assert isinstance(await resolver.mx("1.test"), MxHosts)
+        assert first.count("1.test", "MX") == 1
 
 
 async def test_an_answer_is_final_whatever_another_name_server_would_say() -> None:

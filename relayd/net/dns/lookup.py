@@ -129,7 +129,7 @@ class DnsLookup:
         given = await self._first(question, deadline, words)
         if _is_definite(given[0]):
             return given
-        for server in self._servers:
+        for server in self._in_order():
             try:
                 answer = await server.ask(question, deadline, proofs=True)
                 better = read_finding(answer, question)
@@ -139,6 +139,12 @@ class DnsLookup:
                 return better
         return given
 
+    def _in_order(self) -> list[Nameserver]:
+        """Return the name servers in the order in which they are asked."""
+        servers = sorted(self._servers, key=lambda each: each.is_silent)
+        servers[0].begin()
+        return servers
+
     async def _first(
         self, question: Question, deadline: float, words: str
     ) -> tuple[Finding, bytes]:
@@ -147,7 +153,7 @@ class DnsLookup:
         A name server that is silent is asked again, after the others. Raises TimeoutError at
         the deadline, by the loop's clock.
         """
-        servers, pauses = list(self._servers), iter(_PAUSES)
+        servers, pauses = self._in_order(), iter(_PAUSES)
         while True:
             for server in tuple(servers):
                 try:

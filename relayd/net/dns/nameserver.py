@@ -6,6 +6,9 @@ have been set on the way, or by a forwarder that checks nothing (RFC 6840 §5.8)
 A name server that cannot read EDNS is asked again without it, and only so for a while. It may say
 so (FORMERR, NOTIMP, BADVERS, or any error in an answer without EDNS), hang up, or keep silent.
 
+One that says nothing at all for the time of a question is asked after the others for a minute: each question would wait for
+it. Then one question finds out if it answers again. Silence to one question, while it answers others, is about that question.
+
 Sources: RFC 1035 §4.2 (transports); RFC 6891 §6.1.3, §7 (EDNS refused); RFC 7766 (TCP).
 """
 
@@ -34,6 +37,7 @@ from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
 PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
+LAST_FOR = 60.0  # seconds in which one that was silent is asked after the others
 _REFUSALS = (FORMERR, NOTIMP, BADVERS)  # to EDNS, by whatever server
 _LENGTH = struct.Struct("!H")
 
@@ -50,6 +54,18 @@ class Nameserver:
         self._try_for = try_for  # seconds
         self._datagrams = Datagrams(address.host, address.port)
         self._plain_until = -inf  # monotonic
+        self._answered_at = -inf  # by the loop's clock
+        self._last_until = -inf  # monotonic
+
+    @property
+    def is_silent(self) -> bool:
+        """Tell whether it should be asked after the others."""
+        return self._clock.monotonic() < self._last_until
+
+    def begin(self) -> None:
+        """Note that a question is asked here first: if this one was silent, the others that come meanwhile are not."""
+        if self._last_until > -inf:
+            self._last_until = self._clock.monotonic() + LAST_FOR
 
     @property
     def host(self) -> str:
@@ -62,10 +78,18 @@ class Nameserver:
         loop's clock. Raises TimeoutError; OSError or EOFError if it cannot be asked; Malformed
         if it says by TCP what is no answer.
         """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         try:
-            answer = await self._ask(self._by_udp, question, deadline, proofs=proofs)
-        except Truncated:
-            answer = await self._ask(self._by_tcp, question, deadline, proofs=proofs)
+            try:
+                answer = await self._ask(self._by_udp, question, deadline, proofs=proofs)
+            except Truncated:
+                answer = await self._ask(self._by_tcp, question, deadline, proofs=proofs)
+        except TimeoutError:
+            if self._answered_at < began and loop.time() - began >= self._try_for:
+                self._last_until = self._clock.monotonic() + LAST_FOR
+            raise
+        self._answered_at, self._last_until = loop.time(), -inf
         if not self.is_trusted:
             answer.is_authentic = False
         return answer
