@@ -93,8 +93,8 @@ class DestinationQueue:
 
     @property
     def is_hungry(self) -> bool:
-        """It takes mail, and has none that waits."""
-        return self._state is _VERIFIED and not self._waiting
+        """It takes mail, and has none that waits, nor any that came by a claim."""
+        return self._state is _VERIFIED and not self._waiting and not self.claimed
 
     @property
     def is_full(self) -> bool:

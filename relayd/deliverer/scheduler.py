@@ -229,10 +229,11 @@ class Scheduler:
         """Claim what there is room for, put it in the queues; return how many recipients came."""
         self._left_out = None
         self._set_aside()
-        fed = await self._feed() if self._more_is_due else 0
         quota = self._window.quota
-        if quota is None or not self._may_lease:
-            return fed
+        if not self._may_lease:
+            return 0
+        if quota is None:
+            return await self._feed() if self._more_is_due else 0
         full = self._full()
         # What this claim leaves to nobody needs no other one, also if its first answer comes meanwhile.
         self._left_out = full if quota.who is Who.ALL else None
@@ -245,17 +246,16 @@ class Scheduler:
             self._left_out = None
         claimed = await self._take(work)
         self._more_is_due = claimed >= quota.limit
-        return fed + claimed
+        return claimed
 
     async def _feed(self) -> int:
-        """Claim a few for each queue that takes mail and has none.
+        """Claim a few for each queue that takes mail and has none, while a backlog has all that claims may have.
 
-        With a long backlog a claim brings what is due longest, and leaves nothing to the others. Their new mail
-        may have come in by another worker.
+        Their new mail may have come in by another worker.
         """
         quota = self._window.few
         hungry = frozenset(name for name, queue in self._queues.items() if queue.is_hungry)
-        if quota is None or not hungry or not self._may_lease:
+        if quota is None or not hungry:
             return 0
         return await self._take(await self._leases.claim(quota, but=(), only=hungry))
 

@@ -184,7 +184,8 @@ class QueueStore(Upkeep, Protocol):
 
         Due means queued, not leased, `next_attempt_at` reached, the destination not paused, and stopped by no
         pause rule. Where rules stop a great many it may be empty before all of them were looked at.
-        The destination that waits longest comes first, its oldest recipients first. Each
+        Destinations are served as `relayd.policy.delivery.fairness` says: those of which the last claim left little or nothing due
+        get three quarters of it, in the order in which they became due. Of one destination the oldest recipients come first. Each
         recipient's attempt count rises in the same transaction (S-07). A worker has one slot of a
         destination at most; the one it holds already keeps its epoch, and its lease is renewed. A
         slot whose lease ended is free: taking it frees what its owner had, as `reap` does.

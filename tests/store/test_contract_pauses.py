@@ -202,6 +202,24 @@ async def test_what_is_put_back_waits(box: Box, worker: WorkerNumber) -> None:
     assert box.row(message).attempts == 0
 
 
+async def test_what_a_dead_worker_had_is_stopped_by_the_claim_that_frees_it(
+    box: Box, worker: WorkerNumber, other: WorkerNumber
+) -> None:
+    """Beside mail that no rule stops; who is late with its own lease keeps it."""
+    stopped, free = of_shop(), a_message(a_recipient("b@x.test", destination="mx:x.test"))
+    [lost] = await box.put(stopped, worker=worker, leased=True)
+    await box.put(free, worker=worker)
+    await box.store.pause([a_rule(box)])
+    box.advance(61)
+    [work] = await box.claim(other)
+    assert (work.message.id, box.row(stopped).leased) == (free.id, False)
+    assert work.lease.epoch > lost.lease.epoch
+    box.advance(61)
+    await box.put(a_message(a_recipient("c@x.test", destination="mx:x.test")), worker=other)
+    [more] = await box.claim(other)
+    assert more.lease == work.lease
+
+
 async def test_the_time_of_a_pause_is_no_part_of_the_age(box: Box, worker: WorkerNumber) -> None:
     message, other = of_shop(), a_message(a_recipient("b@x.test", destination="mx:x.test"))
     await box.put(message, worker=worker)

@@ -24,7 +24,8 @@ pytestmark = needs_postgres
 STATEMENTS = {
     "the events that are counted next": (tallying._FACTS, 3),
     "when the first destination is due": ("SELECT min(due_at) FROM destination", 0),
-    "when a destination is due": (destinations._REFRESH, 1),
+    "when a destination is due": (destinations._REFRESH, 2),
+    "which destinations are due": (destinations.PLACES, 7),
     "recipients of events": (
         (
             "SELECT r.destination FROM (SELECT * FROM event WHERE number > $1 ORDER BY number LIMIT $2) e"

@@ -46,3 +46,5 @@ class Age:
         for destination, until in self._tables.paused.items():
             if until > ahead:
                 self._tables.paused[destination] = max(now, until + jump)
+        left_at = self._tables.left_at
+        left_at.update({destination: min(at, now) for destination, at in left_at.items()})

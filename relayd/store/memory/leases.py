@@ -1,14 +1,18 @@
 """The slots of destinations, what is due there, and pauses."""
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from operator import attrgetter
 
 from relayd.mail.ids import WorkerNumber
 from relayd.mail.outcome import RecipientState
+from relayd.policy.delivery.fairness import FEW_LEFT, Head
 from relayd.ports.outward import Clock
 from relayd.ports.queue import Lease
 from relayd.store.memory.tables import Recipient, Slot, Tables
+
+IsNext = Callable[[Head | None, Head | None], bool]
 
 
 class Leases:
@@ -61,13 +65,13 @@ class Leases:
                 if slot.owner in dead:
                     self._abandon(destination, index)
 
-    def abandon_ended(self) -> int:
-        """Free the slots whose lease has ended; return how many recipients that freed."""
+    def abandon_ended(self, *, but: WorkerNumber | None = None) -> int:
+        """Free the slots whose lease has ended, `but` those of a worker; return how many recipients that freed."""
         return sum(
             self._abandon(destination, index)
             for destination, slots in self._tables.slots.items()
             for index, slot in enumerate(slots)
-            if slot.owner is not None and slot.ends_at <= self._clock.monotonic()
+            if slot.owner not in (None, but) and slot.ends_at <= self._clock.monotonic()
         )
 
     def _abandon(self, destination: str, index: int) -> int:
@@ -81,14 +85,37 @@ class Leases:
         slot.epoch += 1
         return len(leased)
 
-    def due_destinations(self) -> list[str]:
-        """Return where something is due, by the instant that the first recipient became so."""
-        now = self._clock.now()
+    def due_destinations(self, is_next: IsNext) -> Iterator[tuple[str, int | None]]:
+        """Yield where something is due: of those without a backlog, and of the others, as `is_next` says.
+
+        With each how many others without one there are; None: it has one itself.
+        """
+        now, left_at = self._clock.now(), self._tables.left_at
         since: dict[str, datetime] = {}
+        waiting = Counter(one.destination for one in self._tables.recipients() if one.is_waiting())
+        for name in [name for name in left_at if waiting[name] <= FEW_LEFT]:
+            del left_at[name]  # an operator took the rest
         for one in self._tables.recipients():
             if one.is_waiting() and (due_at := self._due_at(one)) <= now:
                 since[one.destination] = min(since.get(one.destination, due_at), due_at)
-        return sorted(since, key=lambda name: (since[name], name))
+        places = sorted(
+            (max(at, left_at.get(name, at)).timestamp(), name) for name, at in since.items()
+        )
+        without = [place for place in places if place[1] not in left_at]
+        behind = [place for place in places if place[1] in left_at]
+        others = len(without) - 1
+        while without or behind:
+            if is_next(without[0] if without else None, behind[0] if behind else None):
+                yield without.pop(0)[1], others
+            else:
+                yield behind.pop(0)[1], None
+
+    def note_claimed(self, destination: str, recipients: Iterable[Recipient]) -> None:
+        """Note whether a claim of these recipients of a destination left a backlog."""
+        if len(self.due(recipients)) > FEW_LEFT:
+            self._tables.left_at[destination] = self._clock.now()
+        else:
+            self._tables.left_at.pop(destination, None)
 
     def due(self, recipients: Iterable[Recipient]) -> list[Recipient]:
         """Return which of them are due, the earliest first."""

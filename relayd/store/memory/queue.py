@@ -21,6 +21,7 @@ from relayd.mail.operator import Action, Operator, ReadBy
 from relayd.mail.outcome import RecipientState
 from relayd.mail.pause import Named, PauseRule, Side
 from relayd.mail.suppression import ToSuppress, in_force, is_suppressed, of_person
+from relayd.policy.delivery.fairness import Head, at_most, without_backlog_first
 from relayd.policy.delivery.retry import LastRetry
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
@@ -177,18 +178,27 @@ class MemoryStore(MemoryView):
         works: list[Work] = []
         now, served = self._clock.now(), self._age.served()
         pausing.let_go(self._tables, now, served=served)
+        if self._tables.pause_rules:  # a rule may stop what that frees
+            self._leases.abandon_ended(but=worker)
         pausing.stop(self._tables, self._leases.due(self._tables.recipients()), now, served=served)
         of: dict[str, list[Recipient]] = {}
         for recipient in self._tables.recipients():
             of.setdefault(recipient.destination, []).append(recipient)
-        for destination in self._leases.due_destinations():
+        room = limit
+
+        def is_next(without: Head | None, behind: Head | None) -> bool:
+            return without_backlog_first(without, behind, taken=limit - room, limit=limit)
+
+        for destination, others in self._leases.due_destinations(is_next):
             if destination in but or (only is not None and destination not in only):
                 continue
-            lease = self._leases.take(destination, worker, lease_for) if limit > 0 else None
+            lease = self._leases.take(destination, worker, lease_for) if room > 0 else None
             if lease is not None:
-                due = self._leases.due(of[destination])[: min(limit, each or limit)]
+                most = at_most(min(room, each or room), limit=limit, others=others)
+                due = self._leases.due(of[destination])[:most]
                 works += self._lease(lease, due)
-                limit -= len(due)
+                room -= len(due)
+                self._leases.note_claimed(destination, of[destination])
         return works
 
     def next_due(self) -> float | None:

@@ -194,6 +194,7 @@ class Tables:
     messages: dict[MessageId, Message] = field(default_factory=dict)
     paused: dict[str, datetime] = field(default_factory=dict)  # destination: until when
     paused_for: dict[str, str] = field(default_factory=dict)  # destination: why
+    left_at: dict[str, datetime] = field(default_factory=dict)  # destination with a backlog: when
     slots: dict[str, list[Slot]] = field(default_factory=dict)  # of destinations
     suppressing: dict[str, list[Suppression]] = field(default_factory=dict)  # key of an address
     last_rule: int = 0

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
 from relayd.mail.pause import PauseRule
 from relayd.mail.words import Category
+from relayd.policy.delivery.fairness import Head, at_most, without_backlog_first
 from relayd.ports.queue import Lease, Work
 from relayd.store.postgres import destinations, leases, pausing
 from relayd.store.postgres.line import Row, Session
@@ -125,7 +126,7 @@ async def next_due(db: Session, *, now: int) -> int | None:
 async def claim(
     db: Session, worker: int, wanted: Wanted, *, widths: Mapping[str, int], at: Moment
 ) -> tuple[Sequence[Work], bool]:
-    """Lease what is due to `worker`, the destination that waits longest first.
+    """Lease what is due to `worker`, in the order of `relayd.policy.delivery.fairness`.
 
     Return also whether all that is due was looked at, as far as there was room: pause rules may stop more
     than one transaction should look at.
@@ -138,28 +139,27 @@ async def claim(
         is_all = await pausing.let_go(db, at=at)
         stopping = await pausing.delivery_rules(db, kept=True)
     taken = await leases.taken(db, worker, at=at)
-    seen: set[str] = set()
-    last: Row = (-1, "")
-    while page := await destinations.waiting(db, at.now, after=last, only=wanted.only):
-        last = page[-1]
-        for _, destination in page:
-            width = widths.get(destination, 1)
-            if destination in seen or destination in wanted.but:
-                continue
-            seen.add(destination)
-            if taken.get(destination, 0) >= width:
-                continue
-            if room <= 0:
-                return work, is_all
-            limit = min(room, wanted.each or room)
-            if stopping:
-                limit, given = await pausing.sift(db, destination, stopping, at=at, limit=limit)
-                stopped += given
-            found = await _claim_of(db, destination, worker, wanted, width, at=at, limit=limit)
-            room -= sum(len(each.recipients) for each in found)
-            work += found
-            if stopped >= pausing.AT_ONCE:
-                return work, False
+
+    def is_next(without: Head | None, behind: Head | None) -> bool:
+        return without_backlog_first(without, behind, taken=wanted.limit - room, limit=wanted.limit)
+
+    async for destination, others in destinations.waiting(db, at.now, is_next, only=wanted.only):
+        width = widths.get(destination, 1)
+        if destination in wanted.but or taken.get(destination, 0) >= width:
+            continue
+        if room <= 0:
+            return work, is_all
+        limit = at_most(min(room, wanted.each or room), limit=wanted.limit, others=others)
+        if stopping:
+            # First, for a rule may stop what that frees.
+            await leases.abandon_ended_of(db, destination, worker, at=at)
+            limit, given = await pausing.sift(db, destination, stopping, at=at, limit=limit)
+            stopped += given
+        found = await _claim_of(db, destination, worker, wanted, width, at=at, limit=limit)
+        room -= sum(len(each.recipients) for each in found)
+        work += found
+        if stopped >= pausing.AT_ONCE:
+            return work, False
     return work, is_all
 
 
@@ -182,7 +182,7 @@ async def _claim_of(
         if lease is None:
             return []
         found = await _lease_due(db, lease, at=at, limit=limit)
-    await destinations.refresh(db, destination)
+    await destinations.refresh(db, destination, claimed_at=at.now)
     return found
 
 

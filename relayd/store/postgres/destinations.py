@@ -7,8 +7,10 @@ mail there lowers it, and who takes some raises it; neither sees what the other 
 more behind its commit, and whatever the order of the two commits, one of them sees the other.
 """
 
-from collections.abc import Collection, Mapping
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
+from relayd.policy.delivery.fairness import FEW_LEFT, Head
 from relayd.store.postgres.line import Row, Session
 
 # For `w (key, due_at)`. A destination whose time is early enough is not locked: many put mail there at once.
@@ -27,11 +29,22 @@ _WAITING = (
     " u AS (UPDATE destination d SET due_at = greatest(d.paused_until, w.due_at) FROM w WHERE d.key = w.key"
     " AND w.due_at IS NOT NULL AND (d.due_at IS NULL OR d.due_at > greatest(d.paused_until, w.due_at))) SELECT 1"
 )
+_WAITS = "FROM queue WHERE destination = k.key AND state = 'queued' AND slot IS NULL ORDER BY next_attempt_at"
+# With $2, the instant of a claim, it has a backlog if one was due behind the few that are none.
 _REFRESH = (
-    "UPDATE destination SET due_at = (SELECT greatest(next_attempt_at, paused_until)"
-    " FROM queue WHERE destination = key AND state = 'queued' AND slot IS NULL ORDER BY next_attempt_at LIMIT 1)"
-    " WHERE key = ANY($1::text[])"
+    f"UPDATE destination d SET due_at = (SELECT greatest(next_attempt_at, d.paused_until) {_WAITS} LIMIT 1), left_at ="  # noqa: S608 -- constants
+    " coalesce((SELECT CASE WHEN $2::bigint IS NULL THEN d.left_at WHEN next_attempt_at <= $2 THEN $2 ELSE 0 END"
+    f" {_WAITS} LIMIT 1 OFFSET {FEW_LEFT}), 0) FROM unnest($1::text[]) AS k (key) WHERE d.key = k.key"
 )
+# Those without a backlog, and the others, each in its order.
+_PLACES = (
+    "(SELECT false, due_at, key FROM destination WHERE left_at = 0 AND due_at <= $1 AND (due_at, key) > ($3, $4){among}"
+    " ORDER BY due_at, key LIMIT $7) UNION ALL (SELECT true, greatest(due_at, left_at), key FROM destination"
+    " WHERE left_at > 0 AND due_at <= $1 AND greatest(due_at, left_at) <= $2 AND (greatest(due_at, left_at), key) > ($5, $6)"
+    "{among} ORDER BY greatest(due_at, left_at), key LIMIT $7)"
+)
+PLACES = _PLACES.format(among="")
+_PLACES_AMONG = _PLACES.format(among=" AND key = ANY($8::text[])")
 # By the primary key, which the change leaves alone: what it moved, it does not meet again.
 _MOVE_SOME = (
     "WITH part AS MATERIALIZED (SELECT message_id, number FROM queue WHERE (message_id, number) > ($4, $5)"
@@ -50,6 +63,13 @@ _ALL = (
     " WHERE k.destination IS NOT NULL) SELECT destination AS key FROM k WHERE destination IS NOT NULL) AS k"
 )
 _PAGE = 500  # destinations read at once
+_SET_BACK = (
+    60_000  # milliseconds by which a clock may be behind another one, and a backlog be of later
+)
+_START: Head = (-1, "")
+
+IsNext = Callable[[Head | None, Head | None], bool]
+"""Whether the first one without a backlog is next, of both; as `relayd.policy.delivery.fairness` says."""
 
 
 async def touch(db: Session, due: Mapping[str, int]) -> None:
@@ -73,9 +93,9 @@ def touch_again(db: Session, due: Mapping[str, int]) -> None:
         db.afterwards.append(again)
 
 
-async def refresh(db: Session, *destinations: str) -> None:
-    """Set the due time of destinations anew from their recipients."""
-    await db.execute(_REFRESH, sorted(destinations))
+async def refresh(db: Session, *destinations: str, claimed_at: int | None = None) -> None:
+    """Set the due time of destinations anew from their recipients; after a claim, also whether that left a backlog."""
+    await db.execute(_REFRESH, sorted(destinations), claimed_at)
 
     async def again(db: Session) -> None:
         await db.fetch(_WAITING.format(keys="unnest($1::text[]) AS k (key)"), sorted(destinations))
@@ -138,6 +158,7 @@ async def move_waits(db: Session, *, now: int, jump: int) -> None:
     await db.execute(
         "UPDATE pause_rule SET until = greatest($1, until + $2) WHERE until > $3", now, jump, ahead
     )
+    await db.execute("UPDATE destination SET left_at = $1 WHERE left_at > $1", now)
     found = await db.fetch("SELECT key FROM destination WHERE due_at > $1 ORDER BY key", ahead)
     keys = [key for (key,) in found]
     for first in range(0, len(keys), _PAGE):
@@ -150,15 +171,33 @@ async def paused_until(db: Session, destination: str) -> int:
 
 
 async def waiting(
-    db: Session, now: int, *, after: Row = (-1, ""), only: Collection[str] | None = None
-) -> list[Row]:
-    """Return some destinations with due recipients, `due_at` and key, oldest first: those behind `after`."""
-    among = "" if only is None else " AND key = ANY($5::text[])"
-    return await db.fetch(
-        "SELECT due_at, key FROM destination WHERE due_at <= $1 AND (due_at, key) > ($2, $3)"  # noqa: S608 -- constants
-        f"{among} ORDER BY due_at, key LIMIT $4",
-        now,
-        *after,
-        _PAGE,
-        *(() if only is None else (list(only),)),
-    )
+    db: Session, now: int, is_next: IsNext, *, only: Collection[str] | None = None
+) -> AsyncIterator[tuple[str, int | None]]:
+    """Yield destinations with due recipients, each once: of those without a backlog, and of the others, as `is_next` says.
+
+    With each how many others without one were seen at first; None: it has one itself. By the page. A claim from one sets its time anew, and it may come up once more on a later page.
+    """
+    seen: set[str] = set()
+    places: tuple[deque[Head], deque[Head]] = (deque(), deque())  # the second: with a backlog
+    ends = [_START, _START]
+    is_all, others = [False, False], None
+    while True:
+        if any(not places[kind] and not is_all[kind] for kind in (0, 1)):
+            sql, among = (PLACES, ()) if only is None else (_PLACES_AMONG, (list(only),))
+            page = await db.fetch(sql, now, now + _SET_BACK, *ends[0], *ends[1], _PAGE, *among)
+            for kind in (0, 1):
+                found = [
+                    (since, key) for has_backlog, since, key in page if has_backlog is bool(kind)
+                ]
+                places[kind].extend(found)
+                ends[kind] = found[-1] if found else ends[kind]
+                is_all[kind] = len(found) < _PAGE
+        one, other = (each[0] if each else None for each in places)
+        if one is None and other is None:
+            return
+        others = len(places[0]) - 1 if others is None else others
+        has_backlog = not is_next(one, other)
+        _, key = places[has_backlog].popleft()
+        if key not in seen:
+            seen.add(key)
+            yield key, None if has_backlog else others

@@ -143,6 +143,16 @@ async def abandon_ended(db: Session, *, at: Moment) -> int:
     return freed + len(lost)
 
 
+async def abandon_ended_of(db: Session, destination: str, worker: int, *, at: Moment) -> None:
+    """Free the slots of a destination that another worker may take, but that of `worker`."""
+    if not at.may_take_over:
+        return
+    for slot, owner, _, ends_at, _, now in await db.fetch(_SLOTS, at.lease_at, destination):
+        was_set = at.server_by is not None and now > at.server_by
+        if owner not in (None, worker) and ends_at <= now and not was_set:
+            await abandon(db, slot, now=at.now)
+
+
 async def extend(
     db: Session, held: Sequence[Lease], *, worker: int, at: Moment, lease_for: int
 ) -> tuple[Sequence[Lease], Seen]:

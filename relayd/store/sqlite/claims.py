@@ -7,6 +7,7 @@ import apsw
 
 from relayd.mail.envelope import NewMessage, QueuedRecipient, queued_message
 from relayd.mail.pause import PauseRule
+from relayd.policy.delivery.fairness import Head, at_most, without_backlog_first
 from relayd.ports.queue import Lease, Work
 from relayd.store.sqlite import destinations, leases, pausing, rows, values
 
@@ -88,7 +89,7 @@ def claim(
     now: int,
     term: leases.Term,
 ) -> tuple[Sequence[Work], bool]:
-    """Lease what is due to `worker`, the destination that waits longest first.
+    """Lease what is due to `worker`, in the order of `relayd.policy.delivery.fairness`.
 
     Return also whether all that is due was looked at, as far as there was room: pause rules may stop more
     than one transaction should look at.
@@ -100,13 +101,21 @@ def claim(
     if pausing.there_are(db):
         is_all = pausing.let_go(db, now=now)
         stopping = pausing.delivery_rules(db)
-    for destination in leases.due(db, worker, widths=widths, now=now, at=term.at, only=wanted.only):
+
+    def is_next(without: Head | None, behind: Head | None) -> bool:
+        return without_backlog_first(without, behind, taken=wanted.limit - room, limit=wanted.limit)
+
+    for destination, others in leases.due(
+        db, worker, widths=widths, now=now, at=term.at, is_next=is_next, only=wanted.only
+    ):
         if room <= 0:
             break
         if destination in wanted.but:
             continue
-        limit = min(room, wanted.each or room)
+        limit = at_most(min(room, wanted.each or room), limit=wanted.limit, others=others)
         if stopping:
+            # First, for a rule may stop what that frees.
+            leases.abandon_ended_of(db, destination, worker, at=term.at, now=now)
             limit, given = pausing.sift(db, destination, stopping, now=now, limit=limit)
             stopped += given
         width = widths.get(destination, 1)
@@ -116,7 +125,7 @@ def claim(
             room -= sum(map(len, taken.values()))
             work.extend(_work_of(db, lease, taken))
         if lease or not limit:
-            destinations.refresh(db, destination)
+            destinations.refresh(db, destination, claimed_at=now)
         if stopped >= pausing.AT_ONCE:
             return work, False
     return work, is_all

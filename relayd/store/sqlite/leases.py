@@ -103,6 +103,19 @@ def abandon_ended(db: apsw.Connection, *, at: int, now: int) -> int:
     return sum(abandon(db, slot, now=now) for (slot,) in ended)
 
 
+def abandon_ended_of(
+    db: apsw.Connection, destination: str, worker: int, *, at: int, now: int
+) -> None:
+    """Free the slots of a destination whose lease ended, but that of `worker`."""
+    ended = fetch(
+        db,
+        "SELECT id FROM slot WHERE destination = ? AND worker <> ? AND lease_ends_at <= ?",
+        (destination, worker, at),
+    )
+    for (slot,) in ended:
+        abandon(db, slot, now=now)
+
+
 def extend(
     db: apsw.Connection, held: Sequence[Lease], *, worker: int, until: int
 ) -> Sequence[Lease]:
@@ -133,9 +146,10 @@ def due(
     widths: Mapping[str, int],
     now: int,
     at: int,
+    is_next: destinations.IsNext,
     only: Collection[str] | None = None,
-) -> Iterator[str]:
-    """Yield destinations with due recipients and a slot that `worker` has or may take, oldest first.
+) -> Iterator[tuple[str, int | None]]:
+    """Yield destinations with due recipients and a slot that `worker` has or may take, in the order of `destinations.waiting`.
 
     None but those in `only`, if given.
     """
@@ -147,11 +161,13 @@ def due(
     )
     taken: dict[str, int] = dict(owned)
     waiting = (
-        destinations.waiting(db, now) if only is None else destinations.waiting_of(db, only, now)
+        destinations.waiting(db, now, is_next)
+        if only is None
+        else destinations.waiting_of(db, only, now, is_next)
     )
-    for destination in waiting:
+    for destination, others in waiting:
         if taken.get(destination, 0) < widths.get(destination, 1):
-            yield destination
+            yield destination, others
 
 
 def _destination_of(db: apsw.Connection, slot: int) -> str:
