@@ -91,8 +91,12 @@ def _hop_closes(world: "World", _: Step) -> None:
 
 
 def _clock(world: "World", step: Step) -> None:
-    """Set the clock; not between a request to the store and its commit, where a wait gets longer by as much."""
-    if any(each.store.is_busy for each in world.alive()):
+    """Set the clock; not between a request to the store and its commit, where a wait gets longer by as much.
+
+    That is so for what a worker had sent to a store behind a network before it was killed, too.
+    """
+    is_sent = any(each.store.sent for each in world.workers)
+    if is_sent or any(each.store.is_busy for each in world.alive()):
         world.loop.call_in_later(world.loop.world, _NOT_NOW, _clock, world, step)
         return
     sign = 1 if step.how == "forwards" else -1
