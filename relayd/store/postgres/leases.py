@@ -144,10 +144,10 @@ async def abandon_ended(db: Session, *, at: Moment) -> int:
 
 
 async def abandon_ended_of(db: Session, destination: str, worker: int, *, at: Moment) -> None:
-    """Free the slots of a destination that another worker may take, but that of `worker`."""
+    """Free the slots of a destination that `worker` may take: none, where it has one."""
     if not at.may_take_over:
         return
-    for slot, owner, _, ends_at, _, now in await db.fetch(_SLOTS, at.lease_at, destination):
+    for slot, owner, _, ends_at, _, now in await db.fetch(_SLOTS, at.lease_at, destination, worker):
         was_set = at.server_by is not None and now > at.server_by
         if owner not in (None, worker) and ends_at <= now and not was_set:
             await abandon(db, slot, now=at.now)
