@@ -13,7 +13,7 @@ from relayd.store.postgres import destinations
 from relayd.store.postgres.line import ask_once
 from relayd.store.postgres.queue import PostgresStore
 from tests.support import postgres
-from tests.support.builders import a_deferral, a_message, settlements_of
+from tests.support.builders import a_deferral, a_message, a_recipient, settlements_of
 from tests.support.clock import START, FakeClock
 from tests.support.postgres import needs_postgres
 from tests.support.stores import LEASE
@@ -192,3 +192,25 @@ async def test_a_server_whose_clock_is_set_forward_ends_no_lease(
     for clock in (server, one.clock, two.clock):
         clock.advance(LEASE)
     assert await two.store.reap() == 1
+
+
+@pytest.mark.parametrize("is_set_back", [False, True])
+async def test_a_backlog_that_a_machine_ahead_left_does_not_stand_still(
+    machine: Callable[[FakeClock], Machine], *, is_set_back: bool
+) -> None:
+    """F-47: nor one that was left before the server's clock was set back, from the next renewal of leases on."""
+    one, ahead = machine(FakeClock()), machine(FakeClock(START + HOUR))
+    await one.begin("one")
+    await ahead.begin("ahead")
+    recipients = [a_recipient(destination="x.test")] * 40
+    message = a_message(*recipients, at=one.clock.now())
+    await one.store.enqueue(message, worker=one.number, lease_for=None)
+    [work] = await ahead.store.claim(ahead.number, limit=4, lease_for=LEASE)
+    await ahead.store.release(work.lease)
+    if is_set_back:
+        sql = (
+            "UPDATE destination SET left_at = left_at + 315360000000 WHERE left_at > 0 RETURNING 1"
+        )
+        assert await ask_once(postgres.database(), lambda db: db.value(sql))  # ten years
+        await one.store.reap()
+    assert await one.store.claim(one.number, limit=4, lease_for=LEASE)

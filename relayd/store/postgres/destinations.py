@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping
 
 from relayd.policy.delivery.fairness import FEW_LEFT, Head
 from relayd.store.postgres.line import Row, Session
+from relayd.store.postgres.moment import SERVER_CLOCK
 
 # For `w (key, due_at)`. A destination whose time is early enough is not locked: many put mail there at once.
 LOWERED = (
@@ -29,22 +30,26 @@ _WAITING = (
     " u AS (UPDATE destination d SET due_at = greatest(d.paused_until, w.due_at) FROM w WHERE d.key = w.key"
     " AND w.due_at IS NOT NULL AND (d.due_at IS NULL OR d.due_at > greatest(d.paused_until, w.due_at))) SELECT 1"
 )
+_SET_BACK = 60_000  # milliseconds by which a clock may be set back, and a backlog be of later
 _WAITS = "FROM queue WHERE destination = k.key AND state = 'queued' AND slot IS NULL ORDER BY next_attempt_at"
-# With $2, the instant of a claim, it has a backlog if one was due behind the few that are none.
+# With $2, the instant of a claim, it has a backlog if one was due behind the few that are none. By the server's clock at
+# most: those of machines differ, and none must wait until its own shows what another's did.
 _REFRESH = (
     f"UPDATE destination d SET due_at = (SELECT greatest(next_attempt_at, d.paused_until) {_WAITS} LIMIT 1), left_at ="  # noqa: S608 -- constants
-    " coalesce((SELECT CASE WHEN $2::bigint IS NULL THEN d.left_at WHEN next_attempt_at <= $2 THEN $2 ELSE 0 END"
+    " coalesce((SELECT CASE WHEN $2::bigint IS NULL THEN d.left_at WHEN next_attempt_at <= $2"
+    f" THEN least($2, {SERVER_CLOCK}) ELSE 0 END"
     f" {_WAITS} LIMIT 1 OFFSET {FEW_LEFT}), 0) FROM unnest($1::text[]) AS k (key) WHERE d.key = k.key"
 )
 # Those without a backlog, and the others, each in its order.
 _PLACES = (
     "(SELECT false, due_at, key FROM destination WHERE left_at = 0 AND due_at <= $1 AND (due_at, key) > ($3, $4){among}"
     " ORDER BY due_at, key LIMIT $7) UNION ALL (SELECT true, greatest(due_at, left_at), key FROM destination"
-    " WHERE left_at > 0 AND due_at <= $1 AND greatest(due_at, left_at) <= $2 AND (greatest(due_at, left_at), key) > ($5, $6)"
+    " WHERE left_at > 0 AND due_at <= $1 AND greatest(due_at, left_at) <= {latest} AND (greatest(due_at, left_at), key) > ($5, $6)"
     "{among} ORDER BY greatest(due_at, left_at), key LIMIT $7)"
 )
-PLACES = _PLACES.format(among="")
-_PLACES_AMONG = _PLACES.format(among=" AND key = ANY($8::text[])")
+_LATEST = f"greatest($2, {SERVER_CLOCK} + {_SET_BACK})"  # of a backlog that a claim finds
+PLACES = _PLACES.format(latest=_LATEST, among="")
+_PLACES_AMONG = _PLACES.format(latest=_LATEST, among=" AND key = ANY($8::text[])")
 # By the primary key, which the change leaves alone: what it moved, it does not meet again.
 _MOVE_SOME = (
     "WITH part AS MATERIALIZED (SELECT message_id, number FROM queue WHERE (message_id, number) > ($4, $5)"
@@ -63,9 +68,6 @@ _ALL = (
     " WHERE k.destination IS NOT NULL) SELECT destination AS key FROM k WHERE destination IS NOT NULL) AS k"
 )
 _PAGE = 500  # destinations read at once
-_SET_BACK = (
-    60_000  # milliseconds by which a clock may be behind another one, and a backlog be of later
-)
 _START: Head = (-1, "")
 
 IsNext = Callable[[Head | None, Head | None], bool]
@@ -163,6 +165,16 @@ async def move_waits(db: Session, *, now: int, jump: int) -> None:
     keys = [key for (key,) in found]
     for first in range(0, len(keys), _PAGE):
         await refresh(db, *keys[first : first + _PAGE])
+
+
+async def bring_back(db: Session, *, now: int) -> None:
+    """Let claims find the backlogs that are of later than they look: the server's clock was set back."""
+    await db.execute(
+        "UPDATE destination SET left_at = $1 WHERE left_at > 0 AND due_at IS NOT NULL"  # noqa: S608 -- constants
+        f" AND greatest(due_at, left_at) > {_LATEST} AND left_at > {_LATEST}",
+        now,
+        now + _SET_BACK,
+    )
 
 
 async def paused_until(db: Session, destination: str) -> int:

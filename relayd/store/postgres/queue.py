@@ -342,6 +342,7 @@ class PostgresStore:
             freed = await leases.abandon_ended(db, at=at)
             if is_owed:
                 await destinations.recount(db)
+            await destinations.bring_back(db, now=at.now)
             return freed
 
         for line in (self._arrivals, self._lease):
