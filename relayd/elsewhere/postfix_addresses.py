@@ -54,9 +54,10 @@ def _read_local_aliases(values: Mapping[str, str], tables: Tables, found: Found)
 
 def _keeps_names(values: Mapping[str, str], found: Found) -> bool:
     """Tell whether a name without a domain is one of this machine, for which alone alias_maps count; or may be."""
-    here = [each.lower() for each in words(values.get("mydestination", "$myhostname"))]
-    origin = (found.local_domain or found.fqdn).lower()
-    return origin in here or any(each.startswith(("$", "/")) or ":" in each for each in here)
+    origin, name = (found.local_domain or found.fqdn).lower(), found.fqdn or "$myhostname"
+    here = [each.lower() for each in words(values.get("mydestination", name))]
+    is_unknown = any(each.startswith(("$", "/")) or ":" in each for each in here)
+    return not origin or origin in here or is_unknown
 
 
 def local_domains(values: Mapping[str, str], found: Found) -> list[str]:

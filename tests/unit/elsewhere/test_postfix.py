@@ -474,6 +474,27 @@ def test_aliases_are_for_names_of_this_machine(
 
 
 @pytest.mark.parametrize(
+    ("lines", "is_kept"),
+    [
+        (["myhostname = mail.shop.example", "myorigin = $mydomain"], False),
+        (["myhostname = mail.shop.example"], True),
+        (["mydestination = $myhostname, localhost.$mydomain, localhost"], True),
+        (["myorigin = shop.example"], True),
+    ],
+)
+def test_aliases_where_postfix_has_a_default(
+    tmp_path: Path, lines: list[str], *, is_kept: bool
+) -> None:
+    """mydestination is the name of this machine. Where main.cf does not say that, aliases are kept."""
+    (tmp_path / "aliases").write_text("root: admin@shop.example\n")
+    written = ["relayhost = [a.test]", f"alias_maps = hash:{tmp_path}/aliases", *lines]
+    (tmp_path / "main.cf").write_text("\n".join(written))
+    found = read_postfix(tmp_path)
+    assert ("root" in found.aliases) is is_kept
+    assert any("left out" in note.told for note in found.notes) is not is_kept
+
+
+@pytest.mark.parametrize(
     ("sasl", "username"),
     [
         ("[a.test]:587 written:x\na.test host:x\n", "host"),
