@@ -24,6 +24,7 @@ from relayd.net.dns.resolver import DnsResolver
 from relayd.settings import HostPort
 from tests.support.clock import FakeClock
 from tests.support.dns_server import (
+    DROP,
     FORMERR,
     NODATA,
     NXDOMAIN,
@@ -196,6 +197,21 @@ async def test_only_what_a_trusted_name_server_said_counts() -> None:
     assert resolver.is_trusted
     assert isinstance(answer, MxHosts)
     assert not answer.authenticated
+
+
+async def test_silence_puts_no_other_before_a_trusted_name_server() -> None:
+    """Else mail to a domain whose name servers are silent would switch off DANE of all others for a minute."""
+    zones: Zones = {name: {"MX": Authentic(MX_B)} for name in ("silent.test", "a.test")}
+    async with DnsServer({**zones, "silent.test": DROP}) as near, DnsServer(zones) as far:
+        resolver = DnsResolver(
+            nameservers=[near.endpoint, HostPort(host=ELSEWHERE, port=far.endpoint.port)],
+            timeout=timedelta(seconds=2),
+            clock=FakeClock(),
+        )
+        waited, answer = await resolver.mx("silent.test"), await resolver.mx("a.test")
+    assert isinstance(waited, MxHosts)
+    assert isinstance(answer, MxHosts)
+    assert answer.authenticated
 
 
 @pytest.mark.parametrize(

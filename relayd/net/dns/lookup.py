@@ -140,8 +140,13 @@ class DnsLookup:
         return given
 
     def _in_order(self) -> list[Nameserver]:
-        """Return the name servers in the order in which they are asked."""
+        """Return the name servers in the order in which they are asked.
+
+        None that is not trusted comes before the first one for its silence: who lets a question wait would switch off DANE.
+        """
         servers = sorted(self._servers, key=lambda each: each.is_silent)
+        if self._servers[0].is_trusted and not servers[0].is_trusted:
+            servers = list(self._servers)
         servers[0].begin()
         return servers
 

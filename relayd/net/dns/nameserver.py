@@ -8,6 +8,7 @@ so (FORMERR, NOTIMP, BADVERS, or any error in an answer without EDNS), hang up, 
 
 One that says nothing at all for the time of a question is asked after the others for a minute: each question would wait for
 it. Then one question finds out if it answers again. Silence to one question, while it answers others, is about that question.
+A trusted one keeps its place before those that are not.
 
 Sources: RFC 1035 §4.2 (transports); RFC 6891 §6.1.3, §7 (EDNS refused); RFC 7766 (TCP).
 """
