@@ -43,8 +43,9 @@ _NAMES_AT_MOST = 20_000  # of all chains that are remembered
 
 _EVENTS = {10: TlsEvent.EXPIRED, 62: TlsEvent.WRONG_NAME, 64: TlsEvent.WRONG_NAME}  # X509_V_ERR_…
 _NO_ISSUER = (2, 18, 19, 20, 21)  # X509_V_ERR_…: no chain to an authority, so no name was looked at
-_HOST = re.compile(r"([a-z0-9_-]+)((?:\.[a-z0-9_-]+)*\.[a-z][a-z0-9-]*)")  # and no IP address
-_UNDER_WILDCARD = re.compile(r"[a-z0-9-]+")
+_LABEL = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+# No IP address. OpenSSL knows no wildcard where a label has an underscore, or begins or ends with a hyphen.
+_HOST = re.compile(rf"[a-z0-9-]{{1,63}}((?:\.{_LABEL})*\.(?=[a-z]){_LABEL})")
 
 
 @dataclass(slots=True)
@@ -61,12 +62,8 @@ class _Judged:
         found = _HOST.fullmatch(name)
         if found is None or not self.own_names:
             return False
-        first, rest = found.groups()
-        return name in self.own_names or (
-            rest.count(".") > 1
-            and f"*{rest}" in self.own_names
-            and _UNDER_WILDCARD.fullmatch(first) is not None
-        )
+        rest = found[1]
+        return name in self.own_names or (rest.count(".") > 1 and f"*{rest}" in self.own_names)
 
 
 class Authorities:

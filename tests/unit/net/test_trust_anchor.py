@@ -148,6 +148,11 @@ ODD_NAMES = (
     "f*.c.test",
     "*.*.d.test",
     "a.*.d.test",
+    "*.e_e.test",
+    "*.-e.test",
+    "*.e-.test",
+    "*.e.test-",
+    "*.xn--e.test",
     "192.0.2.1",
     "*",
     "",
@@ -155,6 +160,7 @@ ODD_NAMES = (
 ASKED = (
     HOST, HOST.upper(), "x.b.test", "X.b.test", "x.y.b.test", "b.test", ".b.test", "*.b.test", "_x.b.test",
     "x-1.b.test", "xn--a.b.test", "x.test", "foo.c.test", "x.y.d.test", "a.x.d.test", "192.0.2.1", "test", "mx",
+    "x.e_e.test", "x.-e.test", "x.e-.test", "x.e.test-", "x.xn--e.test", "-x.b.test", f"{'x' * 64}.b.test",
 )  # fmt: skip
 
 
