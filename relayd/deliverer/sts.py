@@ -1,7 +1,8 @@
 """MTA-STS policies of the domains that mail goes to: from memory, from the store, or fetched.
 
 Owns when which of these is asked. A live policy is used at once; whether the domain has another one by now is asked
-behind the delivery. Only the first mail to a domain waits for its record and its policy. Domains are A-labels.
+behind the delivery. Only the first mail to a domain waits for its record and its policy. Domains are A-labels. A record is asked for beside
+the mail hosts. A policy is fetched once mail waits for it: no domain that has no mail host makes us ask its web server.
 
 Invariant: a policy is given up only for another one or at its end, whatever the DNS and the web server say meanwhile
 (RFC 8461 §5). Without the store nobody knows whether there is one: StoreError, and the mail waits.
@@ -68,6 +69,10 @@ class _Known:
     until: float  # monotonic
 
 
+class _Unwanted(Exception):
+    """A policy would have to be fetched, and no mail waits for it by now."""
+
+
 class StsPolicies:
     """The policies that one worker knows."""
 
@@ -87,12 +92,15 @@ class StsPolicies:
         self._note_failure = note_failure
         self._known: OrderedDict[str, _Known] = OrderedDict()
         self._flights: dict[str, asyncio.Task[StsEntry | None]] = {}
+        self._begun: set[str] = set()  # domains in flight that no mail waits for yet
         self._behind: set[asyncio.Task[None]] = set()
 
     def begin(self, domain: str) -> None:
         """Ask what `policy` is going to ask, beside other questions."""
         known = self._known.get(domain)
-        if known is None or self._clock.monotonic() >= known.until:
+        is_known = known is not None and self._clock.monotonic() < known.until
+        if not is_known and domain not in self._flights:
+            self._begun.add(domain)
             self._flight(domain, self._look)
 
     async def policy(self, domain: str) -> StsPolicy | None:
@@ -128,6 +136,7 @@ class StsPolicies:
             task.cancel()
 
     async def _one_flight(self, domain: str, look: _Look) -> StsEntry | None:
+        self._begun.discard(domain)
         return await asyncio.shield(self._flight(domain, look))  # others wait for it too
 
     def _flight(self, domain: str, look: _Look) -> "asyncio.Task[StsEntry | None]":
@@ -140,10 +149,15 @@ class StsPolicies:
         return flight
 
     def _landed(self, domain: str, flight: "asyncio.Task[StsEntry | None]") -> None:
-        del self._flights[domain]
+        if self._flights.get(domain) is flight:
+            self._leave(domain)
         if flight.cancelled() or flight.exception() is not None:
             return
         self._remember(domain, flight.result())
+
+    def _leave(self, domain: str) -> None:
+        del self._flights[domain]
+        self._begun.discard(domain)
 
     def _remember(self, domain: str, entry: StsEntry | None) -> None:
         self._known[domain] = _Known(entry, self._clock.monotonic() + _KNOWN_FOR)
@@ -154,7 +168,7 @@ class StsPolicies:
     async def _look(self, domain: str) -> StsEntry | None:
         entry = await self._store.sts_policy(domain)
         if entry is None or entry.policy is None or self._clock.now() >= entry.expires_at:
-            return await self._updated(domain, entry)
+            return await self._updated(domain, entry, is_awaited=lambda: domain not in self._begun)
         behind = asyncio.ensure_future(self._check(entry))
         self._behind.add(behind)
         behind.add_done_callback(self._behind.discard)
@@ -178,7 +192,12 @@ class StsPolicies:
             self._remember(entry.domain, after)
 
     async def _updated(
-        self, domain: str, entry: StsEntry | None, *, is_daily: bool = False
+        self,
+        domain: str,
+        entry: StsEntry | None,
+        *,
+        is_daily: bool = False,
+        is_awaited: Callable[[], bool] = lambda: True,
     ) -> StsEntry | None:
         """Return what is kept of a domain from now on, after its record was asked."""
         began = self._clock.monotonic()
@@ -190,6 +209,9 @@ class StsPolicies:
             return entry
         if not is_daily and not needs_refresh(entry, found, self._clock.now()):
             return entry
+        if not is_awaited():
+            self._leave(domain)  # who comes from now on begins anew
+            raise _Unwanted
         left = max(WITHIN - (self._clock.monotonic() - began), 1.0)
         policy = await self._fetcher.fetch(domain, found, within=left)
         after = self._after(domain, entry, policy)

@@ -114,13 +114,41 @@ async def test_what_is_begun_is_asked_once(it: Fixture) -> None:
     policies = it.worker()
     it.world.may_answer.clear()
     policies.begin("a.test")
-    await it.world.is_asked.wait()
     waiting = asyncio.ensure_future(policies.policy("a.test"))
+    await it.world.is_asked.wait()
     it.world.may_answer.set()
     assert await waiting == POLICY
     policies.begin("a.test")
     assert await policies.policy("a.test") == POLICY
     assert len(it.world.fetched) == 1
+
+
+async def test_nothing_is_fetched_that_no_mail_waits_for(it: Fixture) -> None:
+    """A domain may have a record and no mail host: its web server is not asked, and the next mail begins anew."""
+    policies = it.worker()
+    for _ in range(2):
+        policies.begin("a.test")
+        assert isinstance(await ended(policies, "a.test"), Exception)
+    assert it.world.asked == 2 * ["_mta-sts.a.test"]
+    assert it.world.fetched == []
+    assert await it.trust.sts_policy("a.test") is None
+    assert await policies.policy("a.test") == POLICY
+    assert it.world.fetched == ["a.test 1"]
+
+
+async def test_what_was_begun_without_a_record_is_known(it: Fixture) -> None:
+    it.world.record = None
+    policies = it.worker()
+    policies.begin("a.test")
+    assert await ended(policies, "a.test") is None
+    assert await policies.policy("a.test") is None
+    assert len(it.world.asked) == 1
+
+
+async def ended(policies: StsPolicies, domain: str) -> object:
+    """Return what came of a flight that nobody waits for."""
+    (found,) = await asyncio.gather(policies._flights[domain], return_exceptions=True)
+    return found
 
 
 async def test_a_domain_without_a_record_costs_one_question(it: Fixture) -> None:
