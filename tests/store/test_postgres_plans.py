@@ -26,6 +26,7 @@ STATEMENTS = {
     "when the first destination is due": ("SELECT min(due_at) FROM destination", 0),
     "when a destination is due": (destinations._REFRESH, 2),
     "which destinations are due": (destinations.PLACES, 7),
+    "which backlogs are of later than now": (destinations.BRING_BACK, 2),
     "recipients of events": (
         (
             "SELECT r.destination FROM (SELECT * FROM event WHERE number > $1 ORDER BY number LIMIT $2) e"

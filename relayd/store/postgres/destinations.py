@@ -50,6 +50,10 @@ _PLACES = (
 _LATEST = f"greatest($2, {SERVER_CLOCK} + {_SET_BACK})"  # of a backlog that a claim finds
 PLACES = _PLACES.format(latest=_LATEST, among="")
 _PLACES_AMONG = _PLACES.format(latest=_LATEST, among=" AND key = ANY($8::text[])")
+BRING_BACK = (
+    "UPDATE destination SET left_at = $1 WHERE left_at > 0 AND due_at IS NOT NULL"  # noqa: S608 -- constants
+    f" AND greatest(due_at, left_at) > {_LATEST} AND left_at > {_LATEST}"
+)
 # By the primary key, which the change leaves alone: what it moved, it does not meet again.
 _MOVE_SOME = (
     "WITH part AS MATERIALIZED (SELECT message_id, number FROM queue WHERE (message_id, number) > ($4, $5)"
@@ -169,12 +173,7 @@ async def move_waits(db: Session, *, now: int, jump: int) -> None:
 
 async def bring_back(db: Session, *, now: int) -> None:
     """Let claims find the backlogs that are of later than they look: the server's clock was set back."""
-    await db.execute(
-        "UPDATE destination SET left_at = $1 WHERE left_at > 0 AND due_at IS NOT NULL"  # noqa: S608 -- constants
-        f" AND greatest(due_at, left_at) > {_LATEST} AND left_at > {_LATEST}",
-        now,
-        now + _SET_BACK,
-    )
+    await db.execute(BRING_BACK, now, now + _SET_BACK)
 
 
 async def paused_until(db: Session, destination: str) -> int:
