@@ -1,8 +1,12 @@
-"""The pages name only paths that exist, the map of the packages is that of the import contract, and marked tests are where they belong."""
+"""The pages name only paths that exist, the map of the packages is that of the import contract, marked tests are where they belong, and
+each statement of PostgreSQL is given as many parameters as it has.
+"""
 
+import ast
 import re
 import tomllib
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -60,3 +64,32 @@ def test_a_bound_of_seconds_is_the_yardsticks() -> None:
         path.relative_to(tests) for path in tests.rglob("*.py") if takes.search(path.read_text())
     }
     assert found == {Path("support/processor.py"), Path("unit/net/test_sts_fetch.py")}
+
+
+def asked_in(path: Path) -> Iterator[tuple[int, str, int]]:
+    """Yield the statements that a module names or has in full: the line, the text, and with how many parameters it is asked."""
+    names = vars(import_module(".".join(path.relative_to(ROOT).with_suffix("").parts)))
+    for call in ast.walk(ast.parse(path.read_text())):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+            continue
+        if call.func.attr not in {"fetch", "value", "execute"} or not call.args:
+            continue
+        first, *others = call.args
+        if any(isinstance(each, ast.Starred) for each in call.args):
+            continue
+        for node in (first.body, first.orelse) if isinstance(first, ast.IfExp) else (first,):
+            text = node.value if isinstance(node, ast.Constant) else None
+            text = names.get(node.id) if isinstance(node, ast.Name) else text
+            if isinstance(text, str):
+                yield call.lineno, text, len(others)
+
+
+def test_each_statement_has_as_many_parameters_as_it_is_given() -> None:
+    """Two changes that meet may each be right: one adds a parameter, the other asks once more."""
+    seen = 0
+    for path in sorted((ROOT / "relayd/store/postgres").glob("*.py")):
+        for line, text, given in asked_in(path):
+            wanted = max(map(int, re.findall(r"\$(\d+)", text)), default=0)
+            assert given == wanted, f"{path.name}:{line}: {given} of {wanted} parameters"
+            seen += 1
+    assert seen > 100
