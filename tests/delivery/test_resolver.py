@@ -692,6 +692,16 @@ async def test_silence_to_one_question_is_about_that_question() -> None:
         assert first.count("1.test", "MX") == 1
 
 
+async def test_who_says_that_an_answer_is_too_long_is_not_silent() -> None:
+    """TCP may be stopped on the way: that is about long answers alone."""
+    zones: Zones = {"a.test": {"MX": Cut(DROP)}, "b.test": {"MX": ["10 mx.b.test."]}}
+    async with DnsServer(zones) as first, DnsServer(mx("10 b.test.")) as second:
+        resolver = a_resolver(first, second, timeout=timedelta(seconds=2))
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert isinstance(await resolver.mx("b.test"), MxHosts)
+        assert first.count("b.test", "MX") == 1
+
+
 async def test_an_answer_is_final_whatever_another_name_server_would_say() -> None:
     async with DnsServer({}) as first, DnsServer(mx("10 b.test.")) as second:
         assert isinstance(await a_resolver(first, second).mx("a.test"), NoSuchDomain)

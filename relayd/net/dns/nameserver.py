@@ -85,6 +85,7 @@ class Nameserver:
             try:
                 answer = await self._ask(self._by_udp, question, deadline, proofs=proofs)
             except Truncated:
+                self._answered_at = loop.time()  # TCP may be stopped on the way
                 answer = await self._ask(self._by_tcp, question, deadline, proofs=proofs)
         except TimeoutError:
             if self._answered_at < began and loop.time() - began >= self._try_for:
