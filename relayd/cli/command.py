@@ -203,6 +203,8 @@ def report(error: RelaydError | OSError) -> int:
 
     status = status_of(error)
     match error:
+        case ConfigForbidden():
+            lines = [f"{error}{of_error(error, status)}"]
         case ConfigError():
             lines = [f"{mistake}{of_mistake(mistake)}" for mistake in error.mistakes]
         case OSError():
