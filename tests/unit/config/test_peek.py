@@ -48,6 +48,14 @@ STORES = {
     "no TOML above": ('fqdn = a.test\n[store]\nurl = "sqlite:/a/q"', "sqlite:/a/q"),
     "no TOML below": ('[store]\nurl = "sqlite:/a/q"\n[retry]\ngive_up_after = 5d', "sqlite:/a/q"),
     "another table twice": ('[log]\n[store]\nurl = "sqlite:/a/q"\n[log]\n', "sqlite:/a/q"),
+    "below the head of another table, which is there twice": (
+        '[store]\n[log]\nurl = "sqlite:/a/q"\n[log]\nlevel = "info"',
+        None,
+    ),
+    "listeners, and no TOML": (
+        '[[listen]]\n[[listen]]\n[store]\nurl = "sqlite:/a/q"\n[retry]\nx = 1d',
+        "sqlite:/a/q",
+    ),
     "no TOML, and the default": ("fqdn = a.test\n[retry]\n# url of the store\n", DEFAULT_STORE),
     "no TOML in it": ('[store]\nurl = "sqlite:/a/q"\nhistory = 1d', None),
     "its head is no TOML": ('fqdn = "a.test"\n[store\nurl = "sqlite:/a/q"', None),
@@ -104,6 +112,7 @@ SWITCHED = {
         "/a/b",
     ),
     "[control]\nsocket = /a/b": (NONE_ON, None),
+    '[control]\n[log]\nsocket = "/a/b"\n[log]\nlevel = "info"': (NONE_ON, None),
 }
 
 
