@@ -7,7 +7,7 @@ import pytest
 import trustme
 
 from relayd.policy.doctor.certificate import PairFacts, judge_certificate, judge_no_certificate
-from relayd.policy.doctor.der import CertificateFacts, DerError, read_certificate
+from relayd.policy.doctor.der import CertificateFacts, DerError, names_of, read_certificate
 from relayd.policy.doctor.finding import Level
 from tests.support.der import certificate, names, sequence, tlv, utc
 
@@ -50,7 +50,7 @@ def test_a_real_certificate() -> None:
     issued = trustme.CA().issue_cert("Relay.mill.net", "*.mill.net", "192.0.2.1")
     der = ssl.PEM_cert_to_DER_cert(issued.cert_chain_pems[0].bytes().decode())
     found = read_certificate(der)
-    assert found.names == ("relay.mill.net", "*.mill.net")
+    assert found.names == names_of(der) == ("relay.mill.net", "*.mill.net")
     assert found.not_before < datetime.now(UTC) < found.not_after  # noqa: TID251 -- trustme's clock
 
 
