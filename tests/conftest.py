@@ -120,6 +120,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             os.environ.pop(each, None)
 
 
+def _have_hypothesis_begin() -> None:
+    """Have it note its generator of random numbers: it asks who refers to that, and on Python 3.14 would not see who is frozen."""
+    from hypothesis import given, settings, strategies  # noqa: PLC0415 -- only where a test uses it
+
+    @settings(database=None)
+    @given(strategies.none())
+    def begin(_: None) -> None:
+        pass
+
+    begin()
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_finish() -> None:
     """Look for garbage again, but not among the tests and modules: they stay, and looking at them takes a third of the time.
@@ -130,6 +142,8 @@ def pytest_collection_finish() -> None:
         from tests.support.other_users import import_all  # noqa: PLC0415 -- costs, and is for coverage alone
 
         import_all()
+    if "hypothesis" in sys.modules:
+        _have_hypothesis_begin()
     gc.freeze()
     gc.enable()
 
