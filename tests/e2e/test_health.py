@@ -98,6 +98,7 @@ def test_each_state_is_seen_in_every_place(tmp_path: Path) -> None:
         reload(relay, port, "soft_bounce = true", '[redirect]\nto = "qa@x.test"')
         # A new worker tries the login again; a pause that came first would keep it from trying.
         eventually(lambda: len(relay.events("login_refused")) > refusals, "refused once more")
+        eventually(lambda: SEEN[0] in relayd(relay, "status").err, "and it is left alone again")
         assert relayd(relay, "drain", "--reason", "moving house").status == 0
         assert relayd(relay, "pause", "all").status == 0
         for command in COMMANDS:
