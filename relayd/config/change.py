@@ -22,9 +22,16 @@ from relayd.config.keys import check_key, is_known, is_listener, name_of, parse_
 from relayd.config.load import from_mapping, read
 from relayd.config.mistakes import Report, read_document
 from relayd.config.model import Key
-from relayd.config.overlay import Overlay, laid_over, overlay_path, read_overlay, write_overlay
+from relayd.config.overlay import (
+    Overlay,
+    laid_over,
+    overlay_path,
+    read_overlay,
+    trouble,
+    write_overlay,
+)
 from relayd.config.values import Values, value_of, values_of
-from relayd.errors import ConfigError, Mistake, kind_of
+from relayd.errors import ConfigError, kind_of
 from relayd.file_access import unwritable
 from relayd.files import alone_in, replace
 from relayd.policy.fqdn import flaw_of
@@ -146,7 +153,7 @@ def _edited(path: str, text: str, edits: Sequence[Edit]) -> str:
             from_mapping(
                 first, file=path, environment=os.environ
             )  # a mistake in the file says more
-            raise _trouble(path, str(error)) from error
+            raise trouble(path, str(error)) from error
     return text
 
 
@@ -199,7 +206,7 @@ def told(path: str) -> Iterator[None]:
         yield
     except OSError as error:
         reason = unwritable(error, Path(path))
-        raise _trouble(path, f"the settings cannot be written: {reason}", kind_of(error)) from error
+        raise trouble(path, f"the settings cannot be written: {reason}", kind_of(error)) from error
 
 
 def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:
@@ -207,7 +214,3 @@ def _dress(descriptor: int, fresh: Path, *, old: Path) -> None:
     os.fchown(descriptor, status.st_uid, status.st_gid)
     shutil.copystat(old, fresh)  # the mode, and what else guards the file
     os.utime(descriptor)
-
-
-def _trouble(path: str, expected: str, kind: type[ConfigError] = ConfigError) -> ConfigError:
-    return kind((Mistake(file=path, key="", value="", expected=expected),))

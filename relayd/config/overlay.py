@@ -120,7 +120,7 @@ def write_overlay(
         ) from error
 
 
-def trouble(path: Path, expected: str, kind: type[ConfigError] = ConfigError) -> ConfigError:
+def trouble(path: Path | str, expected: str, kind: type[ConfigError] = ConfigError) -> ConfigError:
     """Return what is wrong with the file as a whole."""
     return kind((Mistake(file=str(path), key="", value="", expected=expected),))
 
