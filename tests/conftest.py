@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 _MEMORY = "/dev/shm"
 _ROOM = 4 * 1024**3  # octets; the files of a test go when it has passed
@@ -118,6 +119,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             os.environ[each] = value
         else:
             os.environ.pop(each, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """Log as if nobody had set that up: a command that a test runs in this process does, and who comes next reads what is printed."""
+    try:
+        yield
+    finally:
+        structlog.reset_defaults()
 
 
 def _have_hypothesis_begin() -> None:

@@ -1,13 +1,11 @@
 """For tests of the console in the process of the test."""
 
-from collections.abc import Iterator
-
 import pytest
 import structlog
 
 
 @pytest.fixture(autouse=True)
-def plain_tracebacks() -> Iterator[None]:
+def plain_tracebacks() -> None:
     """An error of ours is told without the variables of up to 100 frames, which takes seconds to write.
 
     So does the log of the console itself; what structlog does by itself is for people who look for a mistake.
@@ -16,5 +14,3 @@ def plain_tracebacks() -> Iterator[None]:
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
     structlog.configure(processors=[*structlog.get_config()["processors"][:-1], render])
-    yield
-    structlog.reset_defaults()

@@ -19,7 +19,7 @@ import site
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -123,9 +123,13 @@ def _booting(process: "subprocess.Popen[bytes]", log: Path) -> int:
     if process.poll() == _NOT_PERMITTED:
         pytest.skip(f"no machine can be booted: {log.read_text()}")
     assert process.returncode is None, log.read_text()
-    [*children] = _children(process.pid)
-    is_systemd = children and Path(f"/proc/{children[0]}/comm").read_text() == "systemd\n"
-    return children[0] if is_systemd else 0
+    for child in _children(process.pid):
+        with suppress(
+            FileNotFoundError, ProcessLookupError
+        ):  # a program of the script that has ended
+            if Path(f"/proc/{child}/comm").read_text() == "systemd\n":
+                return child
+    return 0
 
 
 def _children(pid: int) -> list[int]:

@@ -19,7 +19,6 @@ from pathlib import Path
 import apsw
 import click
 import pytest
-import structlog
 
 from relayd.__main__ import main
 from relayd.answers.notices import STOPPED
@@ -235,7 +234,6 @@ def host() -> Iterator[Host]:
             for path in (folder / name, *(folder / name).rglob("*")):
                 os.chown(path, DAEMON.uid, DAEMON.groups[0])
         yield Host(folder)
-    structlog.reset_defaults()  # some commands set the log up
 
 
 def _queue(path: Path) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,17 +18,10 @@ class Unprintable:
         raise ValueError("not with me")
 
 
-@pytest.fixture
-def _restored() -> Iterator[None]:
-    yield
-    structlog.reset_defaults()
-
-
 def set_up(form: str, level: str = "info") -> None:
     operational.configure(LogSettings(status_log="-", level=level, format=form))
 
 
-@pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_a_log_call_never_raises(
     form: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -55,7 +47,6 @@ def test_a_log_call_never_raises(
     log.error("nobody listens")
 
 
-@pytest.mark.usefixtures("_restored")
 def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) -> None:
     set_up("json", level="warning")
     log = structlog.get_logger()
@@ -67,10 +58,8 @@ def test_lines_below_the_level_are_left_out(capsys: pytest.CaptureFixture[str]) 
     assert read["ts"].endswith("Z")
 
 
-@pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize("configured", [True, False])
 def test_silence_ends(capsys: pytest.CaptureFixture[str], *, configured: bool) -> None:
-    structlog.reset_defaults()
     if configured:
         set_up("json")
     log = structlog.get_logger()
@@ -88,7 +77,6 @@ def journal_of(fd: int) -> str:
     return f"{status.st_dev}:{status.st_ino}"
 
 
-@pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize("form", ["json", "console"])
 def test_journald_learns_how_bad_it_is(
     form: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -114,7 +102,6 @@ def test_journald_learns_how_bad_it_is(
         assert [json.loads(line[3:])["event"] for line in lines[:2]] == ["debug", "info"]
 
 
-@pytest.mark.usefixtures("_restored")
 @pytest.mark.parametrize("stream", ["", "1:2"])
 def test_nobody_else_reads_priorities(
     stream: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
@@ -129,7 +116,6 @@ def test_nobody_else_reads_priorities(
         assert stderr.read().startswith('{"')
 
 
-@pytest.mark.usefixtures("_restored")
 def test_the_console_has_the_time_of_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
     """Local, as tables show it; JSON is in UTC."""
     set_up("console")

@@ -9,7 +9,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-import structlog
 from structlog.testing import capture_logs
 
 from relayd.net.oauth2.kept import alone, read_token
@@ -37,7 +36,6 @@ def said() -> Iterator[list[dict[str, object]]]:
         yield lines  # type: ignore[misc]
     assert SECRET not in repr(lines)
     assert "token-" not in repr(lines)
-    structlog.reset_defaults()
 
 
 def a_server(authority: Authority, *answers: bytes) -> TokenServer:
