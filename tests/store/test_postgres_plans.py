@@ -5,16 +5,29 @@ That is how the first ones of a new week are planned, and a plan is kept for as 
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from relayd.mail.ids import WorkerIdentity
 from relayd.mail.outcome import RecipientState
-from relayd.store.postgres import addresses, destinations, outcomes, settling, tallying, view
+from relayd.ports.view import Query
+from relayd.ports.waiting import By
+from relayd.store.postgres import (
+    addresses,
+    destinations,
+    outcomes,
+    settling,
+    tallying,
+    view,
+    waiting,
+)
 from relayd.store.postgres.guard import may_become
 from relayd.store.postgres.line import WRITES, Line, Session, ask_once
 from relayd.store.postgres.queue import PostgresStore
+from relayd.worker.parts import IdSource
 from tests.support import postgres
 from tests.support.builders import a_message, settlements_of
 from tests.support.clock import FakeClock
@@ -155,3 +168,49 @@ async def test_a_recipient_is_looked_up_in_one_week(what: str) -> None:
 async def test_joined_to_the_view_it_would_be_all_weeks() -> None:
     """The control."""
     assert await _looks(_JOINED, (10,)) > 1
+
+
+async def _weeks_read(most: int | None) -> set[str]:
+    """Return which weeks of messages are looked at when what waits, of two weeks, is counted by sender."""
+    clock = FakeClock()
+    with postgres.a_database() as url:
+        store = PostgresStore.open(url, clock=clock, slots={})
+        try:
+            identity = WorkerIdentity(node="here", boot="now", name="1")
+            registered = await store.register(identity)
+            ids = IdSource(registered)
+            for _ in range(2):
+                clock.advance(timedelta(days=14))
+                message = a_message("a@x.test", "b@x.test")
+                message = replace(message, id=ids.next_id(clock.now()), received_at=clock.now())
+                await store.enqueue(message, worker=registered.number, lease_for=None)
+        finally:
+            await store.close()
+
+        async def count(db: Session) -> set[str]:
+            asked: list[tuple[str, tuple[object, ...]]] = []
+            fetch = db.fetch
+
+            async def noting(sql: str, *values: object) -> Any:
+                asked.append((sql, values))
+                return await fetch(sql, *values)
+
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(db, "fetch", noting)
+                await waiting.count(db, Query(), By.SENDER, most)
+            [(sql, values)] = asked
+            plan = [line for (line,) in await db.fetch(f"EXPLAIN (ANALYZE) {sql}", *values)]
+            return {
+                week
+                for line in plan
+                if "never executed" not in line
+                for week in re.findall(r" on (message_w\d+)", line)
+            }
+
+        return await ask_once(url, count)
+
+
+async def test_who_sent_the_newest_that_waits_is_looked_up_in_its_week() -> None:
+    """`queue list --by sender`, of a queue that is longer than what is counted; a long history costs nothing."""
+    assert len(await _weeks_read(1)) == 1
+    assert len(await _weeks_read(None)) > 1, "the control"

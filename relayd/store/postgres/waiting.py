@@ -17,6 +17,8 @@ _VALUES = {
     By.TAG: "coalesce(m.tag, '')",
     By.USER: "coalesce(m.auth_user, '')",
 }
+_ALONE = "queue r"
+_WITH_MESSAGE = "queue r JOIN message m ON m.id = r.message_id"
 
 
 async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
@@ -29,23 +31,22 @@ async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
         destinations=await names.destinations(db, query.destination),
     )
     asked.add("r.message_id BETWEEN {} AND {}", low, high)
-    source = "queue r"
-    if "m." in asked.sql or "m." in _VALUES[by]:
-        source += " JOIN message m ON m.id = r.message_id"
-    matching = f"{source} WHERE {asked.sql}"
+    source = _source(asked.sql)
     since = None
     if most is not None:
         since = await db.value(
-            f"SELECT r.message_id FROM {matching} ORDER BY r.message_id DESC LIMIT 1 OFFSET {int(most)}",  # noqa: S608 -- constants
+            f"SELECT r.message_id FROM {source} WHERE {asked.sql} ORDER BY r.message_id DESC LIMIT 1 OFFSET {int(most)}",  # noqa: S608 -- constants
             *asked.args,
         )
+    source = _source(asked.sql + _VALUES[by])
     if since is not None:
         asked.add("r.message_id >= {}", since)
-        matching = f"{source} WHERE {asked.sql}"
+        if source == _WITH_MESSAGE:  # said of both: of the weeks before, none is read then
+            asked.add("m.id >= {}", since)
     rows = await db.fetch(
         f"SELECT {_VALUES[by]}, r.state, r.category IS NOT NULL, count(*), min(r.message_id),"  # noqa: S608 -- constants
         " min(r.next_attempt_at) FILTER (WHERE r.state = 'queued' AND r.slot IS NULL)"
-        f" FROM {matching} GROUP BY 1, 2, 3",
+        f" FROM {source} WHERE {asked.sql} GROUP BY 1, 2, 3",
         *asked.args,
     )
     groups = together(
@@ -60,3 +61,8 @@ async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
         for value, state, has_failed, number, first, due in rows
     )
     return Counted(groups, None if since is None else received_at_of(MessageId(since)))
+
+
+def _source(sql: str) -> str:
+    """Return the tables that are asked: the messages only where something is asked of them."""
+    return _WITH_MESSAGE if "m." in sql else _ALONE
