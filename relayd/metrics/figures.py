@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Protocol, TypeVar
 
 from relayd.errors import StoreError
-from relayd.metrics.complaints import Complained, of_complaints, read_complaints
+from relayd.metrics.complaints import Complained, Complaints, of_complaints
 from relayd.metrics.families import FAMILIES, READABLE, Sample
 from relayd.metrics.of_store import of_queue, of_sites, of_webhooks
 from relayd.metrics.reading import Reading
@@ -36,6 +36,7 @@ class OwnFigures:
     def __init__(self, open_view: Callable[[], QueueView], clock: Clock) -> None:
         self._open_view = open_view
         self._clock = clock
+        self._complained = Complaints()
         self._counts: Reading[Counts] = Reading(lambda: self._read(_counts), clock)
         self._outbox: Reading[Sequence[Endpoint]] = Reading(lambda: self._read(_endpoints), clock)
         self._sites: Reading[Sequence[KnownSite]] = Reading(lambda: self._read(_sites), clock)
@@ -64,7 +65,7 @@ class OwnFigures:
             return None
 
     def _read_complaints(self) -> Sequence[Complained] | None:
-        return self._read(lambda view: read_complaints(view, self._clock.now()))
+        return self._read(lambda view: self._complained.latest(view, self._clock.now()))
 
 
 class SharedFigures:
@@ -93,13 +94,15 @@ class SharedFigures:
         return None if sampled is None else sampled.metrics
 
 
-def count(view: QueueView, now: datetime) -> tuple[Counts, Sequence[Metric]]:
+def count(
+    view: QueueView, now: datetime, complaints: Complaints
+) -> tuple[Counts, Sequence[Metric]]:
     """Return what is in the store, for all who read `SharedFigures`. Raises StoreError."""
     counts = view.counts()
     lines = [
         *of_queue(counts, now),
         *of_sites(view.sites.sites(), now),
-        *of_complaints(read_complaints(view, now)),
+        *of_complaints(complaints.latest(view, now)),
         *of_webhooks(view.outbox.endpoints(), now),
     ]
     return counts, [

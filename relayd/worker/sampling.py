@@ -4,11 +4,13 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
+from math import inf
 
 import structlog
 
 from relayd.answers.overview import FLOWS, Reading
 from relayd.errors import StoreBroken, StoreError
+from relayd.metrics.complaints import Complaints
 from relayd.metrics.families import Sample
 from relayd.metrics.figures import count
 from relayd.policy.seldom import Seldom
@@ -34,24 +36,31 @@ async def keep_sampling(
     clock: Clock,
     counters: Callable[[], Iterable[Sample]],
 ) -> None:
-    """Look whose turn it is, each machine at another time."""
-    told, view = Seldom(), open_view()
+    """Look whose turn it is, each machine at another time; who has it looks again when the next one comes."""
+    told, view, complaints = Seldom(), open_view(), Complaints()
+    note_at = -inf
     try:
         while True:
+            next_in = _LOOKED
             try:
-                await samples.note_work(numbers_of(counters()))
-                await count_for_all(samples, view=view, clock=clock)
+                if clock.monotonic() >= note_at:
+                    await samples.note_work(numbers_of(counters()))
+                    note_at = clock.monotonic() + EVERY.total_seconds()
+                if await count_for_all(samples, view=view, clock=clock, complaints=complaints):
+                    next_in = EVERY.total_seconds()
             except StoreBroken:
                 raise
             except StoreError as error:
                 if told.is_due(clock.monotonic()):
                     log.warning("sample_failed", fault="local", reason=str(error))
-            await asyncio.sleep(_LOOKED + worker % 8 / 3)
+            await asyncio.sleep(next_in + worker % 8 / 3)
     finally:
         await asyncio.to_thread(view.close)  # it waits for a count that is under way
 
 
-async def count_for_all(samples: Samples, *, view: QueueView, clock: Clock) -> bool:
+async def count_for_all(
+    samples: Samples, *, view: QueueView, clock: Clock, complaints: Complaints
+) -> bool:
     """Count the queue if it is our turn; tell whether it was. Raises StoreError.
 
     In a thread, and `view` is nobody else's: a long queue takes seconds.
@@ -60,7 +69,7 @@ async def count_for_all(samples: Samples, *, view: QueueView, clock: Clock) -> b
         return False
 
     def read() -> tuple[Counts, Sequence[Metric]]:
-        return count(view, clock.now())
+        return count(view, clock.now(), complaints)
 
     began = time.monotonic()
     counts, metrics = await asyncio.to_thread(read)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from relayd.metrics.complaints import Complaints
 from relayd.metrics.exposition import OF_QUEUE
 from relayd.metrics.families import FAMILIES
 from relayd.metrics.figures import count
@@ -297,7 +298,7 @@ def test_what_machines_share_is_asked_for_once(page: Page) -> None:
     """`docs/metrics.md` names what is of the queue, and no query adds that up over the machines that share it."""
     text = (ROOT / "docs" / "metrics.md").read_text()
     listed = text.partition("## Of several machines")[2].partition("All other metrics")[0]
-    _, counted = count(MemoryView(Tables()), START)
+    _, counted = count(MemoryView(Tables()), START, Complaints())
     shared = set(re.findall(r"`(relayd_\w+)`", listed))
     assert {metric.name for metric in counted} <= shared <= page.types.keys()
     for where, expression in expressions().items():

@@ -10,6 +10,7 @@ import pytest
 
 from relayd.answers.overview import FLOWS, counts_of
 from relayd.mail.ids import WorkerIdentity
+from relayd.metrics.complaints import Complaints
 from relayd.metrics.exposition import render
 from relayd.metrics.families import SOFT_BOUNCE, Sample
 from relayd.metrics.figures import Figures, OwnFigures, SharedFigures
@@ -49,6 +50,7 @@ class Machine:
         self.clock = FakeClock()
         self.open_view = partial(PostgresView, server.url())
         self.counts = self.open_view()
+        self.complaints = Complaints()
         self.store = PostgresStore.open(server.url(), clock=self.clock, slots={})
 
     async def begin(self) -> None:
@@ -56,7 +58,9 @@ class Machine:
         self.number = (await self.store.register(identity)).number
 
     async def count(self) -> bool:
-        return await count_for_all(self.store.samples, view=self.counts, clock=self.clock)
+        return await count_for_all(
+            self.store.samples, view=self.counts, clock=self.clock, complaints=self.complaints
+        )
 
 
 @pytest.fixture

@@ -1,10 +1,10 @@
 """Complaints by domain: a few series, whatever domains there are in the world."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from relayd.mail.tally import Dimension
-from relayd.metrics.complaints import TOP, of_complaints, read_complaints
+from relayd.metrics.complaints import HOLDS, TOP, Complaints, of_complaints
 from relayd.ports.tally import TallyAnswer, TallyQuery, TallyRow
 from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
@@ -16,10 +16,11 @@ class View(MemoryView):
 
     def __init__(self, senders: Sequence[TallyRow], recipients: Sequence[TallyRow]) -> None:
         super().__init__(Tables())
+        self.asked: list[datetime | None] = []  # since when
         self.rows = {Dimension.SENDER: senders, Dimension.DOMAIN: recipients}
 
     def tally(self, query: TallyQuery) -> TallyAnswer:
-        assert query.since == START - timedelta(days=7)
+        self.asked.append(query.since)
         assert query.by is not None
         return TallyAnswer(
             total=TallyRow(), rows=self.rows[query.by], since=None, until=None, begins=None
@@ -32,7 +33,7 @@ def a_row(value: str, complained: int, sent: int = 0, relayed: int = 0) -> Tally
 
 
 def values(view: View) -> dict[tuple[str, ...], float]:
-    found = of_complaints(read_complaints(view, START))
+    found = of_complaints(Complaints().latest(view, START))
     return {(each.family.name, *each.labels): each.value for each in found}
 
 
@@ -58,3 +59,12 @@ def test_only_those_with_most_are_named() -> None:
     found = values(View(rows, []))
     named = [labels[-1] for labels in found if labels[0] == "relayd_complaints"]
     assert named == [f"{number:03}.test" for number in range(299, 299 - TOP, -1)]
+
+
+def test_the_week_is_read_again_after_minutes() -> None:
+    """And at once where the clock was set back."""
+    view, complaints = View([a_row("a@x.test", 1)], []), Complaints()
+    week = timedelta(days=7)
+    for at in (START, START + HOLDS / 2, START + HOLDS, START):
+        assert len(complaints.latest(view, at)) == 1
+    assert view.asked[::2] == [START - week, START + HOLDS - week, START - week]
