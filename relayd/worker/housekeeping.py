@@ -40,7 +40,7 @@ _WATCHED = (
 _LET_GO = 10.0  # seconds between looks for content that need not be kept: the disk may be short
 _TIDY = 3600.0  # seconds between looks for history that is too old: ages are told in days
 _COUNTED = (
-    10.0  # seconds between looks for history to count; a question counts what is new by itself
+    15.0  # seconds between looks for history to count; a question counts what is new by itself
 )
 _UNUSED = timedelta(days=180)  # a policy of MTA-STS that no delivery used for so long is deleted
 _UNREPORTED = timedelta(days=2)  # what no TLS report could tell by then is deleted

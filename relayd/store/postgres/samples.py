@@ -29,7 +29,13 @@ _TAKE = (
 )
 # A role that only asks has no right to `meta`, which has a secret: it counts for itself, and knows no rates.
 _MAY_READ = "SELECT has_table_privilege('meta', 'SELECT')"
-_NOW = f"SELECT {SERVER_CLOCK}"
+# Of what is noted, the instants are put in front here, as the server has them: $1 is the rest of the object.
+_NOTE = (
+    f"WITH moment AS (SELECT {SERVER_CLOCK} AS at) INSERT INTO meta (key, value)"  # noqa: S608 -- constants
+    f" SELECT 'sample', convert_to(format('{{\"at\":%s,\"holds_until\":%s,', at, at + $2::bigint + {_OVERDUE}) || $1, 'UTF8') FROM moment"
+    " UNION ALL SELECT 'sample_due', convert_to((at + $2::bigint)::text, 'UTF8') FROM moment"
+    " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
 _NOTED = f"SELECT {SERVER_CLOCK}, (SELECT value FROM meta WHERE key = $1)"  # noqa: S608 -- constants
 _LEASED = (
     "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
@@ -70,14 +76,9 @@ class PostgresSamples:
             "metrics": [(each.name, each.labels, each.value) for each in metrics],
         }
 
-        async def operation(db: Session) -> None:
-            now = int(await db.value(_NOW))
-            due = now + _in_ms(next_in)
-            written = orjson.dumps({"at": now, "holds_until": due + _OVERDUE, **told})
-            await meta.write(db, "sample", written)
-            await meta.write_number(db, "sample_due", due)
-
-        await self._line.submit(operation)
+        rest = orjson.dumps(told).decode().removeprefix("{")
+        written = _NOTE, rest, _in_ms(next_in)
+        await self._line.submit(lambda db: db.execute(*written), is_one=True)
 
     async def note_work(self, numbers: Mapping[str, float]) -> None:
         key = f"work {self._node}"
