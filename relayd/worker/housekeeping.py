@@ -37,7 +37,7 @@ _MEASURED = 1.0  # seconds between two looks at gauges; scrapers come every 15 s
 _WATCHED = (
     5.0  # seconds between two looks at the login's file: one stat, and a new secret is used at once
 )
-_LET_GO = 10.0  # seconds between looks for content that need not be kept: the disk may be short
+_LET_GO = 15.0  # seconds between looks for content that need not be kept: the disk may be short
 _TIDY = 3600.0  # seconds between looks for history that is too old: ages are told in days
 _COUNTED = (
     15.0  # seconds between looks for history to count; a question counts what is new by itself

@@ -50,7 +50,10 @@ _FREE_LOST = (
     " (SELECT 1 FROM slot s WHERE s.id = q.slot AND s.epoch = q.epoch AND s.worker IS NOT NULL) RETURNING destination"
 )
 
-
+_RENEW = (
+    f"UPDATE slot SET lease_ends_at = {_AT} + $2 FROM unnest($3::bigint[], $4::bigint[]) AS h (id, epoch)"  # noqa: S608 -- constants
+    " WHERE slot.id = h.id AND slot.epoch = h.epoch AND slot.worker = $5 RETURNING slot.id"
+)
 # Its machine lives as well. What it was before is not to be had from RETURNING alone.
 _ALIVE = (
     f"WITH n AS (UPDATE node SET seen_at = {_AT} FROM worker w"  # noqa: S608 -- constants
@@ -160,16 +163,9 @@ async def extend(
 
     Raises StoreBroken for a worker that was away for so long that it was forgotten: its number may be another's.
     """
-    kept = await db.fetch(
-        f"UPDATE slot SET lease_ends_at = {_AT} + $2"  # noqa: S608 -- constants
-        " FROM unnest($3::bigint[], $4::bigint[]) AS h (id, epoch)"
-        " WHERE slot.id = h.id AND slot.epoch = h.epoch AND slot.worker = $5 RETURNING slot.id",
-        at.lease_at,
-        lease_for,
-        [lease.slot for lease in held],
-        [lease.epoch for lease in held],
-        worker,
-    )
+    slots, epochs = [lease.slot for lease in held], [lease.epoch for lease in held]
+    given = at.lease_at, lease_for, slots, epochs, worker
+    kept = await db.fetch(_RENEW, *given) if held else ()
     seen = await db.fetch(_ALIVE, at.lease_at, worker)
     if not seen:
         raise StoreBroken(

@@ -11,7 +11,7 @@ import orjson
 
 from relayd.ports.samples import EVERY, AtWork, Sampled, Work
 from relayd.ports.view import Counts, Metric, Status
-from relayd.store.postgres import meta, nodes, pause_rows
+from relayd.store.postgres import nodes, pause_rows
 from relayd.store.postgres.line import Line, Session
 from relayd.store.postgres.moment import SERVER_CLOCK
 from relayd.store.postgres.questions import Questions
@@ -22,9 +22,10 @@ _OVERDUE = 60_000  # milliseconds for which a sample holds beyond that: some tur
 _FAR = 3_600_000  # milliseconds: no turn is so far off, the server's clock was set back
 
 _WAITS = f"convert_from({{}}value, 'UTF8')::bigint BETWEEN {SERVER_CLOCK} + 1 AND {SERVER_CLOCK} + {_FAR}"
-_IS_LATER = f"SELECT 1 FROM meta WHERE key = 'sample_due' AND {_WAITS.format('')}"  # noqa: S608 -- constants
+# Whose turn it is not, as mostly, locks nothing.
 _TAKE = (
-    f"INSERT INTO meta AS m VALUES ('sample_due', convert_to(({SERVER_CLOCK} + $1::bigint)::text, 'UTF8'))"  # noqa: S608 -- constants
+    f"INSERT INTO meta AS m SELECT 'sample_due', convert_to(({SERVER_CLOCK} + $1::bigint)::text, 'UTF8')"  # noqa: S608 -- constants
+    f" WHERE NOT EXISTS (SELECT 1 FROM meta WHERE key = 'sample_due' AND {_WAITS.format('')})"
     f" ON CONFLICT (key) DO UPDATE SET value = excluded.value WHERE NOT ({_WAITS.format('m.')}) RETURNING 1"
 )
 # A role that only asks has no right to `meta`, which has a secret: it counts for itself, and knows no rates.
@@ -36,7 +37,16 @@ _NOTE = (
     " UNION ALL SELECT 'sample_due', convert_to((at + $2::bigint)::text, 'UTF8') FROM moment"
     " ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 )
-_NOTED = f"SELECT {SERVER_CLOCK}, (SELECT value FROM meta WHERE key = $1)"  # noqa: S608 -- constants
+# What was noted last becomes what was before, once it is old enough to tell rates by.
+_NOW = "convert_from({}.value, 'UTF8')::json -> 'now'"
+_NOTE_WORK = (
+    "INSERT INTO meta AS m (key, value)"
+    f' SELECT $1, convert_to(format(\'{{"now":{{"at":%s,"numbers":%s}},"before":null}}\', {SERVER_CLOCK}, $2::text), \'UTF8\')'
+    ' ON CONFLICT (key) DO UPDATE SET value = convert_to(format(\'{"now":%s,"before":%s}\','
+    f" {_NOW.format('excluded')}, {_NOW.format('m')}), 'UTF8')"
+    f" WHERE ({_NOW.format('excluded')} ->> 'at')::bigint - ({_NOW.format('m')} ->> 'at')::bigint"
+    f" NOT BETWEEN 0 AND {EVERY // timedelta(milliseconds=1) - 1}"
+)
 _LEASED = (
     "SELECT w.node, count(DISTINCT s.destination) FROM slot s JOIN worker w ON w.number = s.worker"  # noqa: S608 -- constants
     f" WHERE s.lease_ends_at > {SERVER_CLOCK} GROUP BY w.node"
@@ -60,12 +70,8 @@ class PostgresSamples:
         self._node = node
 
     async def take_turn(self, lease_for: timedelta) -> bool:
-        async def operation(db: Session) -> bool:
-            if await db.value(_IS_LATER) is not None:  # mostly; and that locks nothing
-                return False
-            return await db.value(_TAKE, _in_ms(lease_for)) is not None
-
-        return await self._line.submit(operation, is_one=True)
+        taken = await self._line.submit(lambda db: db.value(_TAKE, _in_ms(lease_for)), is_one=True)
+        return taken is not None
 
     async def note_queue(
         self, counts: Counts, metrics: Sequence[Metric], *, next_in: timedelta
@@ -81,16 +87,8 @@ class PostgresSamples:
         await self._line.submit(lambda db: db.execute(*written), is_one=True)
 
     async def note_work(self, numbers: Mapping[str, float]) -> None:
-        key = f"work {self._node}"
-
-        async def operation(db: Session) -> None:
-            [(now, found)] = await db.fetch(_NOTED, key)
-            before = orjson.loads(found)["now"] if found else None
-            if before is None or not 0 <= now - before["at"] < _in_ms(EVERY):
-                told = {"now": {"at": now, "numbers": numbers}, "before": before}
-                await meta.write(db, key, orjson.dumps(told))
-
-        await self._line.submit(operation, is_one=True)
+        noted = f"work {self._node}", orjson.dumps(numbers).decode()
+        await self._line.submit(lambda db: db.execute(_NOTE_WORK, *noted), is_one=True)
 
 
 class PostgresSamplesView:

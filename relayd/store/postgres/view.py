@@ -73,6 +73,7 @@ _COLUMNS = (
     " CASE WHEN r.state = 'held' THEN (SELECT detail FROM event WHERE message_id = r.message_id"
     " AND recipient = r.number AND kind = 'held' ORDER BY number DESC LIMIT 1) END"
 )
+_PAUSED_ALL = "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0"
 _COUNTS = (
     "SELECT state, destination, count(*), count(category), count(*) FILTER (WHERE slot < 0), min(message_id)"
     " FROM queue GROUP BY state, destination"
@@ -242,13 +243,8 @@ class PostgresView:
                     by_status[status] = by_status.get(status, 0) + count
             if state != "held":
                 oldest[destination] = received_at_of(MessageId(message_id))
-        rows = [
-            row
-            for row in self._fetch(
-                "SELECT key, paused_until, paused_for FROM destination WHERE paused_until > 0"
-            )
-            if row[0] in by_destination
-        ]
+        paused_rows = self._fetch(_PAUSED_ALL) if by_destination else ()
+        rows = [row for row in paused_rows if row[0] in by_destination]
         return Counts(
             by_status=by_status,
             paused=paused,
