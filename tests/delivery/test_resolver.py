@@ -25,6 +25,7 @@ from relayd.mail.dns import (
     NoSuchDomain,
 )
 from relayd.mail.words import Category, Fault
+from relayd.net.dns import lookup
 from relayd.net.dns.cache import DnsCache, keep_for
 from relayd.net.dns.lookup import Finding, Nothing, Records
 from relayd.net.dns.message import RECORD_LIMIT, Question, read
@@ -61,6 +62,7 @@ from tests.support.dns_server import (
     WRONG_QUESTION,
     YXDOMAIN,
     Alone,
+    Authentic,
     Behaviour,
     Cached,
     Cut,
@@ -677,6 +679,48 @@ async def test_who_waits_for_a_silent_name_server_waits_once() -> None:
         for name in names[9:]:
             assert isinstance(await resolver.mx(name), MxHosts)
         assert {name for name, _ in silent.queries} >= set(names[9:])
+
+
+async def test_the_next_name_server_is_asked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the time of a question is over: mail of all new domains waits for it."""
+    monkeypatch.setattr(lookup, "_TRY_LIMIT", 600.0)
+    async with DnsServer({"a.test": DROP}) as silent, DnsServer(mx("10 b.test.")) as good:
+        resolver = a_resolver(silent, good, timeout=timedelta(hours=1))
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert silent.count("a.test", "MX") == 1
+
+
+async def test_who_was_slow_is_asked_again_with_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a name server found after its short time it knows by then. With EDNS as before: that it was slow says nothing of it."""
+    monkeypatch.setattr(lookup, "_TRY_LIMIT", 600.0)
+    slow: list[Zones] = [{"a.test": {"MX": InTurn(DROP, ["10 b.test."])}} for _ in range(2)]
+    async with DnsServer(slow[0]) as one, DnsServer(slow[1]) as other:
+        resolver = a_resolver(one, other, timeout=timedelta(hours=1))
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert (one.count("a.test", "MX"), other.count("a.test", "MX")) == (2, 1)
+        assert one.with_edns == 2
+
+
+async def test_one_that_is_not_trusted_is_not_asked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose name servers are slow would have no DANE (RFC 7672 §2.1.1)."""
+    monkeypatch.setattr(lookup, "_FIRST_TRY", 0.0)
+    event = asyncio.Event()
+    zones: Zones = {"a.test": {"MX": Wait(event, Authentic(["10 b.test."]))}}
+    async with DnsServer(zones) as slow, DnsServer(mx("10 b.test.")) as other:
+        resolver = a_resolver(slow, other, timeout=timedelta(hours=1))
+        resolver.distrust(other.endpoint)
+        asked = asyncio.ensure_future(resolver.mx("a.test"))
+        await eventually(lambda: slow.count("a.test", "MX") == 1)
+        event.set()
+        found = await asked
+        assert isinstance(found, MxHosts)
+        assert found.authenticated
+        assert other.count("a.test", "MX") == 0
+        resolver.distrust(slow.endpoint)
+        event.clear()
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert other.count("a.test", "MX") > 0, "the control"
+        event.set()
 
 
 async def test_silence_to_one_question_is_about_that_question() -> None:

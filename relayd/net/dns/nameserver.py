@@ -72,23 +72,33 @@ class Nameserver:
     def host(self) -> str:
         return self.address.host
 
-    async def ask(self, question: Question, deadline: float, *, proofs: bool = False) -> Answer:
+    async def ask(
+        self,
+        question: Question,
+        deadline: float,
+        *,
+        proofs: bool = False,
+        within: float = inf,
+    ) -> Answer:
         """Return its answer, by TCP if that is too long for a datagram.
 
-        Takes `try_for` seconds at most, and as many again by TCP; ends at the deadline, by the
+        Takes `within` seconds at most, and no more than `try_for`; as many again by TCP; ends at the deadline, by the
         loop's clock. Raises TimeoutError; OSError or EOFError if it cannot be asked; Malformed
         if it says by TCP what is no answer.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
+        began, within = loop.time(), min(within, self._try_for)
+        given = {"proofs": proofs, "is_long": within == self._try_for}
         try:
             try:
-                answer = await self._ask(self._by_udp, question, deadline, proofs=proofs)
+                until = min(began + within, deadline)
+                answer = await self._ask(self._by_udp, question, until, **given)
             except Truncated:
                 self._answered_at = loop.time()  # TCP may be stopped on the way
-                answer = await self._ask(self._by_tcp, question, deadline, proofs=proofs)
+                until = min(loop.time() + within, deadline)
+                answer = await self._ask(self._by_tcp, question, until, **given)
         except TimeoutError:
-            if self._answered_at < began and loop.time() - began >= self._try_for:
+            if self._answered_at < began and loop.time() - began >= within:
                 self._last_until = self._clock.monotonic() + LAST_FOR
             raise
         self._answered_at, self._last_until = loop.time(), -inf
@@ -97,10 +107,15 @@ class Nameserver:
         return answer
 
     async def _ask(
-        self, exchange: "_Exchange", question: Question, deadline: float, *, proofs: bool
+        self,
+        exchange: "_Exchange",
+        question: Question,
+        until: float,
+        *,
+        proofs: bool,
+        is_long: bool,
     ) -> Answer:
         """Ask with EDNS, and without if that is what the name server cannot cope with."""
-        until = min(asyncio.get_running_loop().time() + self._try_for, deadline)
         plain = self._clock.monotonic() < self._plain_until
         try:
             if plain:
@@ -113,8 +128,9 @@ class Nameserver:
                 return answer
             without = await exchange(question, Edns.NONE, until)
         except TimeoutError:
-            # Silence may be about EDNS, so the next question does without; or there is nobody.
-            self._plain_until = -inf if plain else self._clock.monotonic() + PLAIN_FOR
+            # Silence may be about EDNS, so the next question does without; or there is nobody. A short one says neither.
+            if is_long:
+                self._plain_until = -inf if plain else self._clock.monotonic() + PLAIN_FOR
             raise
         if answer is None or without.rcode != answer.rcode:
             self._plain_until = self._clock.monotonic() + PLAIN_FOR
