@@ -25,7 +25,7 @@ from relayd.mail.dns import (
     NoSuchDomain,
 )
 from relayd.mail.words import Category, Fault
-from relayd.net.dns import lookup
+from relayd.net.dns import lookup, places
 from relayd.net.dns.cache import DnsCache, keep_for
 from relayd.net.dns.lookup import Finding, Nothing, Records
 from relayd.net.dns.message import RECORD_LIMIT, Question, read
@@ -721,6 +721,41 @@ async def test_one_that_is_not_trusted_is_not_asked_soon(monkeypatch: pytest.Mon
         assert isinstance(await resolver.mx("a.test"), MxHosts)
         assert other.count("a.test", "MX") > 0, "the control"
         event.set()
+
+
+async def test_names_that_nobody_answers_hold_up_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Mail for thousands of domains without name servers, and for one that has them."""
+    monkeypatch.setattr(places, "_SOON", 0.0)
+    zones: Zones = {f"{number}.test": DROP for number in range(200)}
+    async with DnsServer({**zones, **mx("10 b.test.")}) as server:
+        resolver = a_resolver(server, timeout=timedelta(hours=1))
+        silent = [asyncio.ensure_future(resolver.mx(name)) for name in zones]
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert not any(each.done() for each in silent)
+        for each in silent:
+            each.cancel()
+
+
+async def test_a_name_server_that_has_too_many_questions_is_asked_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It refuses whatever it is asked. With few under way, it means that name."""
+    monkeypatch.setattr(places, "_PROMPT", 1)
+    zones: Zones = {"a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}}
+    async with DnsServer(zones) as server:
+        resolver = a_resolver(server, timeout=timedelta(hours=1))
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+    monkeypatch.setattr(places, "_PROMPT", 2)
+    zones = {"a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}, "b.test": {"MX": REFUSED}}
+    async with DnsServer(zones) as server:
+        resolver = a_resolver(server, timeout=timedelta(seconds=1))
+        found = await resolver.mx("a.test")
+        assert isinstance(found, DnsFailure)
+        assert "answers REFUSED to MX a.test" in found.reason
+        monkeypatch.setattr(places, "_PROMPT", 1)
+        found = await resolver.mx("b.test")
+        assert isinstance(found, DnsFailure)
+        assert "answers REFUSED to MX b.test" in found.reason, "at the deadline, too"
 
 
 async def test_silence_to_one_question_is_about_that_question() -> None:

@@ -23,15 +23,15 @@ from ipaddress import ip_address
 from relayd.errors import DENIED, Shortage, is_shortage
 from relayd.mail.dns import DnsFailure
 from relayd.mail.words import Fault
-from relayd.net.dns.message import NOERROR, NXDOMAIN, Answer, Question, name_of
+from relayd.net.dns.message import NOERROR, NXDOMAIN, REFUSED, Answer, Question, name_of
 from relayd.net.dns.names import ROOT, Malformed, as_wire, zones_of
 from relayd.net.dns.nameserver import Nameserver
+from relayd.net.dns.places import Places
 from relayd.net.dns.records import TYPES, Value
 from relayd.net.dns.system import system_nameservers
 from relayd.ports.outward import Clock
 from relayd.settings import HostPort
 
-_IN_FLIGHT = 100
 _TRY_LIMIT = 3.0  # seconds for one name server, before the next is asked
 _FIRST_TRY = 0.5  # the same, where others have not been asked yet: what it finds late, it knows when it is asked again
 _CHAIN_LIMIT = 8  # questions for one answer, where name servers do not follow a CNAME themselves
@@ -81,7 +81,7 @@ class DnsLookup:
             Nameserver(each, clock, try_for=try_for, is_trusted=trusts(each.host, trusted))
             for each in asked
         ]
-        self._slots = asyncio.Semaphore(_IN_FLIGHT)
+        self._places = Places()
 
     @property
     def trusted(self) -> Sequence[HostPort]:
@@ -100,17 +100,15 @@ class DnsLookup:
         words = f"{rdtype} {name}"
         deadline = asyncio.get_running_loop().time() + self._timeout
         try:
-            if self._slots.locked():
-                async with asyncio.timeout_at(deadline):
-                    await self._slots.acquire()
-            else:
-                await self._slots.acquire()  # at once
+            place = await self._places.take(deadline)
             try:
                 return await self._follow(as_wire(name), TYPES[rdtype], deadline, words)
             finally:
-                self._slots.release()
-        except TimeoutError:
-            return DnsFailure(reason=f"no answer to {words} within {self._timeout:g} s")
+                self._places.give_back(place)
+        except TimeoutError as late:
+            return DnsFailure(
+                reason=str(late) or f"no answer to {words} within {self._timeout:g} s"
+            )
 
     async def _follow(self, name: bytes, rdtype: int, deadline: float, words: str) -> Finding:
         """Ask, and ask for the target of a CNAME again where the answer ends at it."""
@@ -159,7 +157,7 @@ class DnsLookup:
         A name server that is silent is asked again, after the others. Raises TimeoutError at
         the deadline, by the loop's clock.
         """
-        servers, pauses = self._in_order(), iter(_PAUSES)
+        servers, pauses, said = self._in_order(), iter(_PAUSES), ""
         within = _FIRST_TRY if _may_be_short(servers) else _TRY_LIMIT
         while True:
             for server in tuple(servers):
@@ -173,13 +171,16 @@ class DnsLookup:
                 else:
                     if found is not None:
                         return found
-                    said = name_of(answer.rcode)
-                    failure = DnsFailure(reason=f"{server.host} answers {said} to {words}")
+                    said = f"{server.host} answers {name_of(answer.rcode)} to {words}"
+                    failure = DnsFailure(reason=said)
+                    if answer.rcode == REFUSED and self._places.are_many:
+                        self._places.spare()
+                        continue  # it may say so to whatever it is asked now
                 servers.remove(server)
                 if not servers:
                     return failure, question.name
             within = _TRY_LIMIT
-            await _sleep(next(pauses, _PAUSES[-1]), deadline)
+            await _sleep(next(pauses, _PAUSES[-1]), deadline, said)
 
 
 def _may_be_short(servers: Sequence[Nameserver]) -> bool:
@@ -187,12 +188,12 @@ def _may_be_short(servers: Sequence[Nameserver]) -> bool:
     return len(servers) > 1 and servers[0].is_trusted <= min(each.is_trusted for each in servers)
 
 
-async def _sleep(seconds: float, deadline: float) -> None:
-    """Wait. Raises TimeoutError if the deadline comes before."""
+async def _sleep(seconds: float, deadline: float, said: str) -> None:
+    """Wait. Raises TimeoutError if the deadline comes before, with what was said last, if anything was."""
     left = deadline - asyncio.get_running_loop().time()
     await asyncio.sleep(min(seconds, left))
     if left <= seconds:
-        raise TimeoutError
+        raise TimeoutError(said)
 
 
 def read_finding(answer: Answer, question: Question) -> tuple[Records | Nothing, bytes] | None:
