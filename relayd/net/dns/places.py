@@ -11,7 +11,7 @@ from math import inf
 
 _PROMPT = 100
 _SOON = 0.5  # seconds
-_LATE = 900
+_LATE = 4900
 _SPARED_FOR = 30.0  # seconds
 _PAUSE = 0.05  # seconds between two looks
 
