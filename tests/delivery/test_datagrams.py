@@ -1,6 +1,7 @@
 """Sockets for questions to a name server: shared for a while, at ports that nobody can foresee (RFC 5452)."""
 
 import asyncio
+import socket
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -143,3 +144,32 @@ async def test_a_closed_port_is_heard_of_by_all_that_wait() -> None:
     datagrams = Datagrams(*address)
     found = await asyncio.gather(*(ask(datagrams) for _ in range(3)), return_exceptions=True)
     assert [type(each) for each in found] == [ConnectionRefusedError] * 3
+
+
+async def test_answers_that_came_together_are_taken_together() -> None:
+    """A turn of the loop takes long in a process that is short of the processor: one answer a turn would be too late for most."""
+    async with a_server() as server:
+        datagrams = Datagrams(*server.address)
+        questions = [Question.of(as_wire(f"d{n}.test"), 1) for n in range(50)]
+        asking = [asyncio.ensure_future(ask(datagrams, each)) for each in questions]
+        await server.until_asked(50)
+        server.answer()
+        for _ in range(5):  # turns
+            await asyncio.sleep(0)
+        assert all(each.done() for each in asking)
+
+
+async def test_an_answer_that_is_there_is_not_too_late() -> None:
+    """Timers may come first in a turn of the loop, and the last turn may have lasted for long."""
+    loop = asyncio.get_running_loop()
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        datagrams = Datagrams(*server.getsockname())
+        asking = asyncio.ensure_future(datagrams.ask(A_TEST, Edns.NONE, loop.time()))
+        await asyncio.sleep(0)
+        query, address = server.recvfrom(512)
+        server.sendto(query[:2] + EMPTY + query[12:], address)
+        assert isinstance(await asking, Answer)
+        asking = asyncio.ensure_future(datagrams.ask(A_TEST, Edns.NONE, loop.time()))
+        with pytest.raises(TimeoutError):  # the control
+            await asking

@@ -72,7 +72,7 @@ class _Socket:
         except BaseException:
             opened.close()
             raise
-        loop.add_reader(opened.fileno(), self._receive, opened)
+        loop.add_reader(opened.fileno(), self._receive)
 
     def is_used_up(self, now: float) -> bool:
         return self._socket is None or not self._ids or now >= self._until
@@ -82,7 +82,7 @@ class _Socket:
         id_ = self._ids.pop()
         answer: asyncio.Future[Answer] = self._loop.create_future()
         self._waiting[id_] = _Waiting(question, answer)
-        timer = self._loop.call_at(until, _give_up, answer)
+        timer = self._loop.call_at(until, self._give_up, answer)
         try:
             with suppress(BlockingIOError):  # full: a datagram that was lost
                 self._socket.send(build(question, id_, edns))
@@ -93,18 +93,28 @@ class _Socket:
             if not self._waiting:
                 self._close()
 
-    def _receive(self, opened: socket.socket) -> None:
-        """Take one datagram, or what the system says of the name server."""
-        try:
-            wire = opened.recv(_LARGEST)
-        except (BlockingIOError, InterruptedError):
-            return
-        except OSError as exc:
-            self._ids.clear()
-            for each in self._waiting.values():
-                if not each.answer.done():
-                    each.answer.set_exception(OSError(exc.errno, exc.strerror))
-            return
+    def _receive(self) -> None:
+        """Take what is there: in a process that is short of the processor a turn of its loop takes long, and brings many answers."""
+        for _ in range(len(self._waiting)):
+            if self._socket is None:
+                return
+            try:
+                wire = self._socket.recv(_LARGEST)
+            except (BlockingIOError, InterruptedError):
+                return
+            except OSError as exc:
+                self._fail(exc)
+                return
+            self._take(wire)
+
+    def _fail(self, exc: OSError) -> None:
+        """The system says that nobody is there."""
+        self._ids.clear()
+        for each in self._waiting.values():
+            if not each.answer.done():
+                each.answer.set_exception(OSError(exc.errno, exc.strerror))
+
+    def _take(self, wire: bytes) -> None:
         waiting = self._waiting.get(wire[:2])
         if waiting is None or waiting.answer.done():  # a flood of guesses is not even read
             return
@@ -114,6 +124,12 @@ class _Socket:
             waiting.answer.set_exception(cut)
         except Malformed:  # somebody guesses, or the true one is to come
             return
+
+    def _give_up(self, answer: "asyncio.Future[Answer]") -> None:
+        """The time of a question is over. Its answer may be there, if the last turn of the loop took long."""
+        self._receive()
+        if not answer.done():
+            answer.set_exception(TimeoutError())
 
     def _close(self) -> None:
         if self._socket is not None:
@@ -126,8 +142,3 @@ def _ids() -> set[bytes]:
     """Return different ids of queries, drawn at once; chance leaves out one now and then."""
     drawn = os.urandom(2 * _QUESTIONS)
     return {drawn[at : at + 2] for at in range(0, len(drawn), 2)}
-
-
-def _give_up(answer: "asyncio.Future[Answer]") -> None:
-    if not answer.done():
-        answer.set_exception(TimeoutError())
