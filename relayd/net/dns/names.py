@@ -10,6 +10,7 @@ Sources: RFC 1035 §3.1, §4.1.4 (compression), §5.1 (escapes); RFC 4343 (case)
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 ROOT = b"\0"
 _POINTERS = 127  # followed for one name
@@ -26,6 +27,7 @@ class Malformed(Exception):
     """Octets that are no message, or none that answers."""
 
 
+@lru_cache(maxsize=1024)  # a host is asked for by two types at once
 def as_wire(name: str) -> bytes:
     """Return the octets of a domain name of A-labels (`relayd.mail.dns.a_labels`)."""
     return b"".join(bytes([len(each)]) + each for each in name.encode().split(b".")) + ROOT

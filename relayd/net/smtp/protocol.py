@@ -20,9 +20,9 @@ import asyncio
 import os
 import ssl
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from aiosmtplib.protocol import SMTPProtocol
@@ -65,14 +65,17 @@ class Timers:
     quit: float = 5
     refused: float = 1  # QUIT to a host that does not let us in, while the next one waits
 
-    def limits(self) -> dict[Stage, float]:
-        """How long the answer at each stage may take."""
-        return dict.fromkeys(Stage, self.command) | {
+    limits: Mapping[Stage, float] = field(init=False, repr=False, compare=False)
+    """How long the answer at each stage may take."""
+
+    def __post_init__(self) -> None:
+        limits = dict.fromkeys(Stage, self.command) | {
             Stage.GREETING: self.greeting,
             Stage.STARTTLS: self.connect,
             Stage.DATA: self.data,
             Stage.DOT: self.dot,
         }
+        object.__setattr__(self, "limits", limits)  # made once, and not for each connection
 
 
 class RelayProtocol(SMTPProtocol):
@@ -93,7 +96,7 @@ class RelayProtocol(SMTPProtocol):
         self._wanted = 1  # how many answers wake the coroutine
         self._waiter: asyncio.Future[None] | None = None
         self._blocked = False  # in the middle of the content, waiting for room
-        self._limits = timers.limits()
+        self._limits = timers.limits
         self._block_limit = timers.block
         self._limit = 0.0  # seconds given to what is waited for now
         self._deadline: float | None = None  # loop time
