@@ -17,7 +17,14 @@ from threading import Event
 from relayd.ports.view import Query
 from tests.proof.points import TAKEN
 from tests.proof.reckoning import Reckoning, reckon
-from tests.proof.recording import NextHop, Way, a_next_hop, an_entry
+from tests.proof.recording import (
+    WEBHOOKS,
+    NextHop,
+    Way,
+    a_next_hop,
+    an_entry,
+    tell_a_webhook,
+)
 from tests.proof.shim import Shared, environment
 from tests.support.daemon import Daemon, eventually
 from tests.support.ledger import Entry, Load
@@ -27,8 +34,6 @@ CLIENTS = 4
 CONNECTIONS = 8  # of all workers together, outward: so many transactions a fault may find open
 _EMPTY_WITHIN = 150.0  # seconds: the lease of who was killed ends, and then its mail is tried again
 _KINDS = (*["fine"] * 80, *["soft"] * 12, *["hard"] * 2)  # few bounce: reports have a budget
-_WEBHOOKS = '[webhooks]\nallow_http = true\nallow_networks = ["127.0.0.1/32"]\n'
-_ADD = ("console", "webhook", "add", "http://127.0.0.1:8443/", "--events", "sent,relayed,bounced")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +106,11 @@ def a_loaded_relay(
     with ExitStack() as stack:
         script = _script(chance, pace)
         hop = stack.enter_context(a_next_hop(is_direct=is_direct, script=script))
-        relay = Daemon(home, hop.port, connections=pace.connections, more=_WEBHOOKS, **hop.settings)
+        relay = Daemon(home, hop.port, connections=pace.connections, more=WEBHOOKS, **hop.settings)
         stack.callback(relay.close)
         way.up(relay)
         stack.callback(_wake, relay)
-        added = relay.run(*_ADD)
-        assert added.status == 0, added.err
+        tell_a_webhook(relay)
         shared = Shared(folder / "lock")
         stack.callback(shared.close)
         flow = Event()

@@ -183,6 +183,7 @@ BY_POWER_CUTS = _named(
     _outcomes_that_are_told_before_they_are_written,
     _content_that_goes_with_the_first_recipient,
     _content_files_that_go_before_the_commit,
+    _an_outbox_outside_the_transaction,
 )
 BY_KILLS = _named(
     _a_reply_before_the_commit,

@@ -14,7 +14,7 @@ import orjson
 
 from relayd.policy.dsn.budget import USUAL_LIMITS
 from relayd.ports.view import RecipientRow, Status
-from tests.proof.recording import is_report, number_of
+from tests.proof.recording import UNTOLD, is_report, number_of
 from tests.support.daemon import Daemon, without_trace
 from tests.support.ledger import Entry, Fate, Ledger, rcpts_of
 from tests.support.scripted_server import Message
@@ -24,10 +24,6 @@ _CAP = USUAL_LIMITS.per_box // 2  # each of two workers may send half of that
 _ARRIVED = {Status.RELAYED, Status.SENT}
 _OVER = {*_ARRIVED, Status.BOUNCED}
 _FAILED = re.compile(rb"(?m)^Final-Recipient: rfc822; *(\S+)\r\n(?:\S.*\r\n)*?Action: failed\r$")
-_UNTOLD = (
-    "SELECT count(*) FROM event e JOIN subscription s ON s.kind = e.kind"
-    " WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.id)"
-)
 _UNREPORTED = (
     "SELECT address FROM event e JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
     " WHERE e.kind = 'bounced' AND e.detail->>'unreported'"
@@ -148,7 +144,7 @@ def _history(relay: Daemon) -> Iterator[str]:
         yield from (
             f"{rcpt} has {count} ends in the history" for rcpt, count in finals if count > 1
         )
-        if untold := db.execute(_UNTOLD).get:
+        if untold := db.execute(UNTOLD).get:
             yield f"{untold} events have no webhook"
 
 

@@ -76,9 +76,10 @@ def record(
     entries: dict[str, Entry] = {}
     try:
         with a_next_hop(is_direct=is_direct, marks=marks) as hop:
-            relay = Daemon(folder, hop.port, **hop.settings)
+            relay = Daemon(folder, hop.port, more=WEBHOOKS, **hop.settings)
             try:
                 way.up(relay)
+                tell_a_webhook(relay)
                 load = [
                     threading.Thread(
                         target=_submit,
@@ -103,6 +104,15 @@ def record(
     finally:
         marks.close()
     return Recording(log, str(folder.resolve()), entries, is_direct)
+
+
+WEBHOOKS = '[webhooks]\nallow_http = true\nallow_networks = ["127.0.0.1/32"]\n'
+_NOBODY = "http://127.0.0.1:8443/"
+UNTOLD = (
+    "SELECT count(*) FROM event e JOIN subscription s ON s.kind = e.kind"
+    " WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.id)"
+)
+"""How many events have no row for the webhook, which is written with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +200,12 @@ class Way:
             program="tests.proof.planted" if fault else "relayd",
             library=str(library()),
         )
+
+
+def tell_a_webhook(relay: Daemon) -> None:
+    """Have all that happens from now on told to a program that is not there."""
+    added = relay.run("console", "webhook", "add", _NOBODY, "--events", "sent,relayed,bounced")
+    assert added.status == 0, added.err
 
 
 def _acked(entries: Mapping[str, Entry]) -> list[Entry]:

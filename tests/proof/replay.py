@@ -19,7 +19,14 @@ from relayd.ports.view import Query, RecipientRow, Status
 from relayd.store import open_view
 from tests.proof.disk import Disk, State
 from tests.proof.record import Kind, Step, read
-from tests.proof.recording import Recording, a_next_hop, is_report, number_of
+from tests.proof.recording import (
+    UNTOLD,
+    WEBHOOKS,
+    Recording,
+    a_next_hop,
+    is_report,
+    number_of,
+)
 from tests.support.daemon import a_daemon, eventually, without_trace
 from tests.support.ledger import Entry, rcpts_of
 from tests.support.scripted_server import Message
@@ -112,6 +119,10 @@ def look(place: Path, recording: Recording, known: Known) -> list[str]:
     wrong: list[str] = []
     if not known.acked:
         return wrong
+    with closing(apsw.Connection(str(queue))) as db:
+        untold = db.execute(UNTOLD).get
+    if untold:
+        wrong.append(f"{untold} events have no webhook")
     with closing(open_view(f"sqlite:{queue}")) as view:
         rows = {row.address: row for row in view.find(Query(), limit=100_000)}
         for number in known.acked:
@@ -135,7 +146,7 @@ def look(place: Path, recording: Recording, known: Known) -> list[str]:
 def start(place: Path, recording: Recording, known: Known) -> list[str]:
     """Start a relay on it; return what is wrong once its queue is empty."""
     with a_next_hop(is_direct=recording.is_direct) as hop:
-        with a_daemon(place, hop.port, workers=1, **hop.settings) as relay:
+        with a_daemon(place, hop.port, workers=1, more=WEBHOOKS, **hop.settings) as relay:
             eventually(lambda: not relay.rows(_UNFINISHED), "each message has its fate", within=30)
             rows = relay.rows()
             status = relay.stop()
