@@ -114,33 +114,43 @@ def write(state: State, recording: Recording, place: Path) -> None:
 
 
 def look(place: Path, recording: Recording, known: Known) -> list[str]:
-    """Return what is wrong with a queue before anybody starts on it."""
+    """Return what is wrong with a queue before anybody starts on it; it stays as it is."""
     queue = place / "queue.db"
-    wrong: list[str] = []
     if not known.acked:
-        return wrong
-    with closing(apsw.Connection(str(queue))) as db:
+        return []
+    before = _stamps(queue)
+    wrong = list(_wrong_in(queue, recording, known))
+    assert _stamps(queue) == before, "nobody repairs anything"
+    return wrong
+
+
+def _stamps(queue: Path) -> dict[str, tuple[int, int]]:
+    """Return what changes with what is in a queue."""
+    found = {each.name: each.stat() for each in (queue, Path(f"{queue}-wal")) if each.exists()}
+    return {name: (each.st_size, each.st_mtime_ns) for name, each in found.items() if each.st_size}
+
+
+def _wrong_in(queue: Path, recording: Recording, known: Known) -> Iterator[str]:
+    with closing(apsw.Connection(str(queue), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         untold = db.execute(UNTOLD).get
     if untold:
-        wrong.append(f"{untold} events have no webhook")
+        yield f"{untold} events have no webhook"
     with closing(open_view(f"sqlite:{queue}")) as view:
         rows = {row.address: row for row in view.find(Query(), limit=100_000)}
         for number in known.acked:
             entry = recording.entries[number]
             missing = [rcpt for rcpt in entry.recipients if rcpt not in rows]
-            wrong += [f"{rcpt} was acknowledged and is not there" for rcpt in missing]
+            yield from (f"{rcpt} was acknowledged and is not there" for rcpt in missing)
             mine = [rows[rcpt] for rcpt in entry.recipients if rcpt in rows]
-            wrong += [
-                f"{row.address} is {row.status.value}, and was told to be {known.told[row.address]}"
-                for row in mine
-                if row.address in known.told and row.status.value not in _OVER
-            ]
+            for row in mine:
+                if row.address in known.told and row.status.value not in _OVER:
+                    told = known.told[row.address]
+                    yield f"{row.address} is {row.status.value}, and was told to be {told}"
             waiting = [row for row in mine if row.status.value not in _OVER]
             if waiting:
                 content = view.content_of(waiting[0].message_id)
                 if content is None or not _is_of(_octets(content), entry):
-                    wrong.append(f"{number} has other octets")
-    return wrong
+                    yield f"{number} has other octets"
 
 
 def start(place: Path, recording: Recording, known: Known) -> list[str]:

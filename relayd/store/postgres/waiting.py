@@ -17,6 +17,7 @@ _VALUES = {
     By.TAG: "coalesce(m.tag, '')",
     By.USER: "coalesce(m.auth_user, '')",
 }
+_OLDEST = "SELECT min(message_id) FROM queue"
 _ALONE = "queue r"
 _WITH_MESSAGE = "queue r JOIN message m ON m.id = r.message_id"
 
@@ -38,11 +39,12 @@ async def count(db: Session, query: Query, by: By, most: int | None) -> Counted:
             f"SELECT r.message_id FROM {source} WHERE {asked.sql} ORDER BY r.message_id DESC LIMIT 1 OFFSET {int(most)}",  # noqa: S608 -- constants
             *asked.args,
         )
-    source = _source(asked.sql + _VALUES[by])
     if since is not None:
         asked.add("r.message_id >= {}", since)
-        if source == _WITH_MESSAGE:  # said of both: of the weeks before, none is read then
-            asked.add("m.id >= {}", since)
+    source = _source(asked.sql + _VALUES[by])
+    if source == _WITH_MESSAGE:  # said of both: of the weeks before, none is read then
+        first = await db.value(_OLDEST) if since is None else since
+        asked.add("m.id BETWEEN {} AND {}", max(first or 0, low), high)
     rows = await db.fetch(
         f"SELECT {_VALUES[by]}, r.state, r.category IS NOT NULL, count(*), min(r.message_id),"  # noqa: S608 -- constants
         " min(r.next_attempt_at) FILTER (WHERE r.state = 'queued' AND r.slot IS NULL)"
