@@ -736,26 +736,96 @@ async def test_names_that_nobody_answers_hold_up_no_others(monkeypatch: pytest.M
             each.cancel()
 
 
+GOOD: Zones = {"good.test": {"MX": ["10 b.test."]}}
+
+
 async def test_a_name_server_that_has_too_many_questions_is_asked_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """It refuses whatever it is asked. With few under way, it means that name."""
     monkeypatch.setattr(places, "_PROMPT", 1)
-    zones: Zones = {"a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}}
+    zones: Zones = {**GOOD, "a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}}
     async with DnsServer(zones) as server:
         resolver = a_resolver(server, timeout=timedelta(hours=1))
+        assert isinstance(await resolver.mx("good.test"), MxHosts)
         assert isinstance(await resolver.mx("a.test"), MxHosts)
     monkeypatch.setattr(places, "_PROMPT", 2)
-    zones = {"a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}, "b.test": {"MX": REFUSED}}
+    zones = {**GOOD, "a.test": {"MX": InTurn(REFUSED, ["10 b.test."])}}
     async with DnsServer(zones) as server:
-        resolver = a_resolver(server, timeout=timedelta(seconds=1))
+        resolver = a_resolver(server, timeout=timedelta(hours=1))
+        assert isinstance(await resolver.mx("good.test"), MxHosts)
         found = await resolver.mx("a.test")
         assert isinstance(found, DnsFailure)
         assert "answers REFUSED to MX a.test" in found.reason
-        monkeypatch.setattr(places, "_PROMPT", 1)
-        found = await resolver.mx("b.test")
+
+
+@pytest.mark.parametrize("does_well", [True, False])
+async def test_who_refuses_for_good_is_not_asked_for_ever(
+    monkeypatch: pytest.MonkeyPatch, *, does_well: bool
+) -> None:
+    """With many under way a few times, if it answers others at all."""
+    monkeypatch.setattr(places, "_PROMPT", 1)
+    async with DnsServer({**GOOD, "a.test": {"MX": REFUSED}}) as server:
+        resolver = a_resolver(server, timeout=timedelta(hours=1))
+        if does_well:
+            assert isinstance(await resolver.mx("good.test"), MxHosts)
+        found = await resolver.mx("a.test")
         assert isinstance(found, DnsFailure)
-        assert "answers REFUSED to MX b.test" in found.reason, "at the deadline, too"
+        assert "answers REFUSED to MX a.test" in found.reason
+        assert server.count("a.test", "MX") == (3 if does_well else 1)
+
+
+async def test_one_that_is_not_trusted_does_not_speak_for_one_that_has_too_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Who has us ask for many silent names would switch off DANE for all others."""
+    monkeypatch.setattr(places, "_PROMPT", 1)
+    refusing: Zones = {**GOOD, "a.test": {"MX": REFUSED}}
+    async with DnsServer(refusing) as trusted, DnsServer(mx("10 b.test.")) as other:
+        resolver = a_resolver(trusted, other, timeout=timedelta(hours=1))
+        resolver.distrust(other.endpoint)
+        assert isinstance(await resolver.mx("good.test"), MxHosts)
+        assert isinstance(await resolver.mx("a.test"), DnsFailure)
+        assert other.count("a.test", "MX") == 0
+        monkeypatch.setattr(places, "_PROMPT", 2)  # the control: it means that name
+        resolver = a_resolver(trusted, other, timeout=timedelta(hours=1))
+        resolver.distrust(other.endpoint)
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+
+
+async def test_a_trusted_one_behind_a_silent_one_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """And is asked before those behind it that are not, though it was silent once."""
+    monkeypatch.setattr(lookup, "_FIRST_TRY", 0.0)
+    event = asyncio.Event()
+    slow: Zones = {"a.test": {"MX": Wait(event, Authentic(["10 b.test."]))}}
+    dead: Zones = {"a.test": DROP}
+    async with DnsServer(dead) as first, DnsServer(slow) as trusted, DnsServer(mx(MX_B[0])) as last:
+        resolver = a_resolver(first, trusted, last, timeout=timedelta(hours=1))
+        resolver.distrust(first.endpoint)
+        resolver.distrust(last.endpoint)
+        asked = asyncio.ensure_future(resolver.mx("a.test"))
+        await eventually(lambda: trusted.count("a.test", "MX") == 1)
+        event.set()
+        found = await asked
+        assert isinstance(found, MxHosts)
+        assert found.authenticated
+        assert last.count("a.test", "MX") == 0
+
+
+async def test_one_slow_name_puts_nobody_behind_the_others() -> None:
+    """Two short tries in vain may: a name server that is gone is found out by two questions."""
+    zones: Zones = {f"{number}.test": {"MX": ["10 b.test."]} for number in range(3)}
+    slow = {name: {"MX": InTurn(DROP, ["10 b.test."])} for name in ("a.test", "b.test", "c.test")}
+    async with DnsServer({**zones, **slow}) as one, DnsServer({**zones, **mx(MX_B[0])}) as other:
+        resolver = a_resolver(one, other, timeout=timedelta(minutes=1))
+        assert isinstance(await resolver.mx("a.test"), MxHosts)
+        assert isinstance(await resolver.mx("0.test"), MxHosts)
+        assert one.count("0.test", "MX") == 1
+        await asyncio.gather(resolver.mx("b.test"), resolver.mx("c.test"))
+        assert isinstance(await resolver.mx("1.test"), MxHosts)
+        assert one.count("1.test", "MX") == 0
 
 
 async def test_silence_to_one_question_is_about_that_question() -> None:

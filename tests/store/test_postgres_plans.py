@@ -212,10 +212,10 @@ async def _first_week_read(most: int | None) -> int:
             weeks = await db.fetch(
                 "SELECT substr(relname, 10)::int FROM pg_class WHERE relname ~ '^message_w[0-9]+$'"
             )
-            return min(read) - min(week for (week,) in weeks)
+            return min(read) - min(int(week) for (week,) in weeks)
 
-        found: int = await ask_once(url, count)
-        return found
+        found = await ask_once(url, count)
+        return int(found)
 
 
 async def test_who_sent_what_waits_is_looked_up_from_its_week_on() -> None:

@@ -127,9 +127,11 @@ class _Socket:
 
     def _give_up(self, answer: "asyncio.Future[Answer]") -> None:
         """The time of a question is over. Its answer may be there, if the last turn of the loop took long."""
-        self._receive()
-        if not answer.done():
-            answer.set_exception(TimeoutError())
+        try:
+            self._receive()
+        finally:
+            if not answer.done():
+                answer.set_exception(TimeoutError())
 
     def _close(self) -> None:
         if self._socket is not None:

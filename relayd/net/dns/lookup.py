@@ -34,6 +34,7 @@ from relayd.settings import HostPort
 
 _TRY_LIMIT = 3.0  # seconds for one name server, before the next is asked
 _FIRST_TRY = 0.5  # the same, where others have not been asked yet: what it finds late, it knows when it is asked again
+_ASKED_AGAIN = 2  # times, where a name server refuses because it has too many questions
 _CHAIN_LIMIT = 8  # questions for one answer, where name servers do not follow a CNAME themselves
 _ALIAS_LIMIT = 16  # names in one answer, each an alias of the next
 _PAUSES = (0.1, 0.2, 0.4, 0.8, 1.6)  # seconds, between rounds of name servers; the last one repeats
@@ -97,40 +98,38 @@ class DnsLookup:
         """Return what the DNS has under `name`; takes `timeout` at most. Raises Shortage alone."""
         if not self._servers:
             return DnsFailure(reason="no name server is configured", fault=Fault.LOCAL)
-        words = f"{rdtype} {name}"
-        deadline = asyncio.get_running_loop().time() + self._timeout
+        loop, words = asyncio.get_running_loop(), f"{rdtype} {name}"
+        began = loop.time()
+        asking = _Asking(words, began + self._timeout)
         try:
-            place = await self._places.take(deadline)
+            asking.place = await self._places.take(asking.deadline)
             try:
-                return await self._follow(as_wire(name), TYPES[rdtype], deadline, words)
+                return await self._follow(as_wire(name), TYPES[rdtype], asking)
             finally:
-                self._places.give_back(place)
-        except TimeoutError as late:
-            return DnsFailure(
-                reason=str(late) or f"no answer to {words} within {self._timeout:g} s"
-            )
+                self._places.give_back(asking.place)
+        except TimeoutError:
+            waited = round(loop.time() - began, 1)
+            return DnsFailure(reason=asking.said or f"no answer to {words} within {waited:g} s")
 
-    async def _follow(self, name: bytes, rdtype: int, deadline: float, words: str) -> Finding:
+    async def _follow(self, name: bytes, rdtype: int, asking: "_Asking") -> Finding:
         """Ask, and ask for the target of a CNAME again where the answer ends at it."""
         before: Finding | None = None
         for _ in range(_CHAIN_LIMIT):
-            found, target = await self._query(Question.of(name, rdtype), deadline, words)
+            found, target = await self._query(Question.of(name, rdtype), asking)
             found = _behind(before, found)
             if _is_definite(found) or target in (name, ROOT) or not _exists(found):
                 return found
             name, before = target, found
-        return DnsFailure(reason=f"too many CNAMEs behind {words}")
+        return DnsFailure(reason=f"too many CNAMEs behind {asking.words}")
 
-    async def _query(
-        self, question: Question, deadline: float, words: str
-    ) -> tuple[Finding, bytes]:
+    async def _query(self, question: Question, asking: "_Asking") -> tuple[Finding, bytes]:
         """Return what one question gave, and the name at the end of its CNAMEs."""
-        given = await self._first(question, deadline, words)
+        given = await self._first(question, asking)
         if _is_definite(given[0]):
             return given
         for server in self._in_order():
             try:
-                answer = await server.ask(question, deadline, proofs=True)
+                answer = await server.ask(question, asking.deadline, proofs=True)
                 better = read_finding(answer, question)
             except (TimeoutError, OSError, EOFError, Malformed):
                 continue  # that it is silent now proves nothing either
@@ -141,59 +140,90 @@ class DnsLookup:
     def _in_order(self) -> list[Nameserver]:
         """Return the name servers in the order in which they are asked.
 
-        None that is not trusted comes before the first one for its silence: who lets a question wait would switch off DANE.
+        None that is not trusted comes before one that is, for its silence: who lets a question wait would switch off DANE.
         """
-        servers = sorted(self._servers, key=lambda each: each.is_silent)
-        if self._servers[0].is_trusted and not servers[0].is_trusted:
-            servers = list(self._servers)
+        own = self._servers
+        servers = sorted(own, key=lambda each: each.is_silent and not _is_before_others(each, own))
         servers[0].begin()
         return servers
 
-    async def _first(
-        self, question: Question, deadline: float, words: str
-    ) -> tuple[Finding, bytes]:
+    async def _first(self, question: Question, asking: "_Asking") -> tuple[Finding, bytes]:
         """Return the first usable answer, or what the last name server did when none has one.
 
         A name server that is silent is asked again, after the others. Raises TimeoutError at
         the deadline, by the loop's clock.
         """
-        servers, pauses, said = self._in_order(), iter(_PAUSES), ""
-        within = _FIRST_TRY if _may_be_short(servers) else _TRY_LIMIT
+        servers, pauses, within = self._in_order(), iter(_PAUSES), _FIRST_TRY
         while True:
             for server in tuple(servers):
-                try:
-                    answer = await server.ask(question, deadline, within=within)
-                    found = read_finding(answer, question)
-                except TimeoutError:
+                is_needed = len(servers) == 1 or _is_before_others(server, servers)
+                try_for = _TRY_LIMIT if is_needed else within
+                given = await self._try(server, question, asking, try_for)
+                if isinstance(given, tuple):
+                    return given
+                if given is None:
                     continue
-                except (OSError, EOFError, Malformed) as exc:
-                    failure = _blame(server.host, exc, words)
-                else:
-                    if found is not None:
-                        return found
-                    said = f"{server.host} answers {name_of(answer.rcode)} to {words}"
-                    failure = DnsFailure(reason=said)
-                    if answer.rcode == REFUSED and self._places.are_many:
-                        self._places.spare()
-                        continue  # it may say so to whatever it is asked now
+                if asking.is_too_many and is_needed:
+                    if asking.may_ask_again():
+                        break  # and no other one instead
+                    return given, question.name
                 servers.remove(server)
                 if not servers:
-                    return failure, question.name
+                    return given, question.name
+            if self._places.has_to_end(asking.place):
+                raise TimeoutError
             within = _TRY_LIMIT
-            await _sleep(next(pauses, _PAUSES[-1]), deadline, said)
+            await _sleep(next(pauses, _PAUSES[-1]), asking.deadline)
+
+    async def _try(
+        self, server: Nameserver, question: Question, asking: "_Asking", try_for: float
+    ) -> tuple[Finding, bytes] | DnsFailure | None:
+        """Return what one name server says, or why that is no answer; None: nothing in that time."""
+        try:
+            answer = await server.ask(question, asking.deadline, within=try_for)
+            found = read_finding(answer, question)
+        except TimeoutError:
+            return None
+        except (OSError, EOFError, Malformed) as exc:
+            return _blame(server.host, exc, asking.words)
+        # A refusal may be about the number of questions, and not about this one.
+        asking.is_too_many = answer.rcode == REFUSED and self._places.are_many and server.does_well
+        self._places.note(is_refusal=asking.is_too_many)
+        if found is not None:
+            return found
+        asking.said = f"{server.host} answers {name_of(answer.rcode)} to {asking.words}"
+        return DnsFailure(reason=asking.said)
 
 
-def _may_be_short(servers: Sequence[Nameserver]) -> bool:
-    """Tell whether the next one may be asked soon. To one that is not trusted, who is slow would hand over what is proven."""
-    return len(servers) > 1 and servers[0].is_trusted <= min(each.is_trusted for each in servers)
+@dataclass(slots=True)
+class _Asking:
+    """A question on its way through the name servers."""
+
+    words: str
+    deadline: float  # by the loop's clock
+    place: object = None
+    said: str = ""  # by the name server that answered last, if that was an error
+    is_too_many: bool = False  # what it may have meant by that
+    _again: int = _ASKED_AGAIN
+
+    def may_ask_again(self) -> bool:
+        self._again -= 1
+        return self._again >= 0
 
 
-async def _sleep(seconds: float, deadline: float, said: str) -> None:
-    """Wait. Raises TimeoutError if the deadline comes before, with what was said last, if anything was."""
+def _is_before_others(server: Nameserver, servers: Sequence[Nameserver]) -> bool:
+    """Tell whether a name server is trusted and one behind it is not: what it proves is to be waited for."""
+    if not server.is_trusted:
+        return False
+    return any(not each.is_trusted for each in servers[servers.index(server) + 1 :])
+
+
+async def _sleep(seconds: float, deadline: float) -> None:
+    """Wait. Raises TimeoutError if the deadline comes before."""
     left = deadline - asyncio.get_running_loop().time()
     await asyncio.sleep(min(seconds, left))
     if left <= seconds:
-        raise TimeoutError(said)
+        raise TimeoutError
 
 
 def read_finding(answer: Answer, question: Question) -> tuple[Records | Nothing, bytes] | None:

@@ -39,6 +39,8 @@ from relayd.settings import HostPort
 
 PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
 LAST_FOR = 60.0  # seconds in which one that was silent is asked after the others
+_STREAMS = 100  # questions by TCP at once
+_TICK = 0.001  # seconds by which a timer may be early
 _REFUSALS = (FORMERR, NOTIMP, BADVERS)  # to EDNS, by whatever server
 _LENGTH = struct.Struct("!H")
 
@@ -56,12 +58,20 @@ class Nameserver:
         self._datagrams = Datagrams(address.host, address.port)
         self._plain_until = -inf  # monotonic
         self._answered_at = -inf  # by the loop's clock
+        self._well_at = -inf  # the same, with an answer that is no error
+        self._missed = 0  # short tries without an answer since the last one
+        self._streams = asyncio.Semaphore(_STREAMS)
         self._last_until = -inf  # monotonic
 
     @property
     def is_silent(self) -> bool:
         """Tell whether it should be asked after the others."""
         return self._clock.monotonic() < self._last_until
+
+    @property
+    def does_well(self) -> bool:
+        """Tell whether it has lately answered without an error."""
+        return asyncio.get_running_loop().time() - self._well_at < LAST_FOR
 
     def begin(self) -> None:
         """Note that a question is asked here first: if this one was silent, the others that come meanwhile are not."""
@@ -98,10 +108,14 @@ class Nameserver:
                 until = min(loop.time() + within, deadline)
                 answer = await self._ask(self._by_tcp, question, until, **given)
         except TimeoutError:
-            if self._answered_at < began and loop.time() - began >= within:
-                self._last_until = self._clock.monotonic() + LAST_FOR
+            if self._answered_at < began and loop.time() - began >= within - _TICK:
+                self._missed += 1
+                if given["is_long"] or self._missed > 1:  # a name may be slow to find
+                    self._last_until = self._clock.monotonic() + LAST_FOR
             raise
-        self._answered_at, self._last_until = loop.time(), -inf
+        self._answered_at, self._last_until, self._missed = loop.time(), -inf, 0
+        if answer.rcode in (NOERROR, NXDOMAIN):
+            self._well_at = self._answered_at
         if not self.is_trusted:
             answer.is_authentic = False
         return answer
@@ -140,7 +154,7 @@ class Nameserver:
         return await self._datagrams.ask(question, edns, until)
 
     async def _by_tcp(self, question: Question, edns: Edns, until: float) -> Answer:
-        async with asyncio.timeout_at(until):
+        async with asyncio.timeout_at(until), self._streams:
             reader, writer = await asyncio.open_connection(self.host, self.address.port)
             try:
                 id_ = os.urandom(2)

@@ -1,8 +1,9 @@
-"""How many questions are under way at once: a hundred, and many that are late.
+"""How many questions are under way at once: a hundred, and some hundred that are late.
 
 A name server has limits of its own. What it has not answered for half a second is most likely about names whose own servers are silent,
-and counts no longer while others wait: a few hundred such names would hold up all mail to new domains. A name server that refuses
-questions meanwhile has too many of them, as dnsmasq with more than 150; for a while those that are late count as well.
+and counts no longer while others wait: a few hundred such names would hold up all mail to new domains. Where too many are late, each
+ends with its present try. A name server that refuses many of its questions meanwhile has too many, as dnsmasq with more than 150; for a while
+those that are late count as well.
 """
 
 import asyncio
@@ -10,10 +11,12 @@ from collections import deque
 from math import inf
 
 _PROMPT = 100
+_LATE = 400
 _SOON = 0.5  # seconds
-_LATE = 4900
-_SPARED_FOR = 30.0  # seconds
 _PAUSE = 0.05  # seconds between two looks
+_SPARED_FOR = 30.0  # seconds
+_TOO_MANY = 0.3  # of the latest answers are refusals
+_WEIGHT = 0.1  # of one answer among them
 
 
 class Places:
@@ -25,15 +28,22 @@ class Places:
         self._waiting: deque[asyncio.Future[object]] = deque()
         self._timer: asyncio.TimerHandle | None = None  # while somebody waits
         self._spared_until = -inf  # by the loop's clock
+        self._refused = 0.0  # of the latest answers
 
     @property
     def are_many(self) -> bool:
         """Tell whether a name server may have too many questions."""
         return len(self._prompt) + len(self._late) >= _PROMPT
 
-    def spare(self) -> None:
-        """Count those that are late for a while."""
-        self._spared_until = asyncio.get_running_loop().time() + _SPARED_FOR
+    def has_to_end(self, place: object) -> bool:
+        """Tell whether the question of a place has been late for long enough: others wait, and too many are late."""
+        return bool(self._waiting) and place in self._late and len(self._late) >= _LATE
+
+    def note(self, *, is_refusal: bool) -> None:
+        """Count an answer that came while there were many; many refusals have those that are late count for a while."""
+        self._refused += _WEIGHT * (is_refusal - self._refused)
+        if is_refusal and self._refused >= _TOO_MANY:
+            self._spared_until = asyncio.get_running_loop().time() + _SPARED_FOR
 
     async def take(self, deadline: float) -> object:
         """Return a place, behind those who came before. Raises TimeoutError at the deadline, by the loop's clock."""
@@ -89,6 +99,9 @@ class Places:
             oldest = next(iter(self._prompt.values()), -inf)
             at = max(oldest + _SOON, loop.time() + _PAUSE)
             self._timer = loop.call_at(at, self._on_timer)
+        elif not self._waiting and self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _on_timer(self) -> None:
         self._timer = None

@@ -77,12 +77,33 @@ async def test_one_that_is_spared_has_no_late_ones_besides(monkeypatch: pytest.M
     some, taken = await full()
     assert some.are_many
     monkeypatch.setattr(places, "_SOON", 0.0)
-    some.spare()
+    for _ in range(9):
+        some.note(is_refusal=True)
     waiting = await begun(some)
     some._on_timer()
     await asyncio.sleep(0)
     assert not waiting.done()
     some.give_back(taken.pop())
+    await waiting
+
+
+async def test_a_few_refusals_are_about_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One name in ten that is always refused slows down nobody."""
+    some, _ = await full()
+    monkeypatch.setattr(places, "_SOON", 0.0)
+    for number in range(100):
+        some.note(is_refusal=number % 10 == 0)
+    await some.take(never())
+
+
+async def test_late_ones_end_where_too_many_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    some, taken = await full()
+    monkeypatch.setattr(places, "_SOON", 0.0)
+    more = [await some.take(never()) for _ in range(2)]
+    assert not any(some.has_to_end(each) for each in taken), "nobody waits"
+    waiting = await begun(some)
+    assert [some.has_to_end(each) for each in (*taken, *more)] == [True, True, False, False, False]
+    some.give_back(taken[0])
     await waiting
 
 
