@@ -70,7 +70,13 @@ class LoadedRelay:
         self.load.stop()
         eventually(self._is_empty, "the queue is empty", within=_EMPTY_WITHIN)
         assert self.relay.stop() == 0
-        return reckon(self.relay, self.load.ledger, self.hop.messages, duplicates=duplicates)
+        return reckon(
+            self.relay,
+            self.load.ledger,
+            self.hop.messages,
+            duplicates=duplicates,
+            is_signed=self.hop.is_direct,
+        )
 
     def _is_empty(self) -> bool:
         return not self.relay.rows(Query(unfinished=True))

@@ -14,8 +14,8 @@ import orjson
 
 from relayd.policy.dsn.budget import USUAL_LIMITS
 from relayd.ports.view import RecipientRow, Status
-from tests.proof.recording import UNTOLD, is_report, number_of
-from tests.support.daemon import Daemon, without_trace
+from tests.proof.recording import UNTOLD, is_as_sent, is_report, number_of
+from tests.support.daemon import Daemon
 from tests.support.ledger import Entry, Fate, Ledger, rcpts_of
 from tests.support.scripted_server import Message
 
@@ -46,7 +46,9 @@ class Reckoning:
     wrong: list[str] = field(default_factory=list)
 
 
-def reckon(relay: Daemon, ledger: Ledger, came: Sequence[Message], *, duplicates: int) -> Reckoning:
+def reckon(
+    relay: Daemon, ledger: Ledger, came: Sequence[Message], *, duplicates: int, is_signed: bool
+) -> Reckoning:
     """Compare them. The relay is stopped; the faults that it had explain so many `duplicates`."""
     mail = [message for message in came if not is_report(message)]
     reports = [message for message in came if is_report(message)]
@@ -65,7 +67,7 @@ def reckon(relay: Daemon, ledger: Ledger, came: Sequence[Message], *, duplicates
         *(f"a report is {each.status.value}: {each.reason}" for each in unsent),
         *_lost(ledger, copies, rows, reported),
         *_unwanted(ledger, copies, rows),
-        *_changed(ledger, mail),
+        *_changed(ledger, mail, is_signed=is_signed),
         *_unmarked(copies, rows),
         *_history(relay),
         *_log(relay),
@@ -114,11 +116,11 @@ def _unwanted(ledger: Ledger, copies: Counter[str], rows: Rows) -> Iterator[str]
     yield from (f"{row.address} is {row.status.value} for ever" for row in waiting)
 
 
-def _changed(ledger: Ledger, mail: Iterable[Message]) -> Iterator[str]:
+def _changed(ledger: Ledger, mail: Iterable[Message], *, is_signed: bool) -> Iterator[str]:
     entries: dict[str, Entry] = {entry.number: entry for entry in ledger.entries}
     for message in mail:
         entry = entries.get(number_of(message.content))
-        if entry is None or without_trace(message.content) != entry.content:
+        if entry is None or not is_as_sent(message.content, entry, is_signed=is_signed):
             yield f"{number_of(message.content)} came with other octets"
         elif not set(rcpts_of(message)) <= set(entry.recipients):
             yield f"{entry.number} came for others"

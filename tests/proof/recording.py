@@ -1,11 +1,12 @@
 """A relay under load while all that it does to its disk is recorded.
 
 It takes mail of several recipients, short and long, relays it to a next hop that refuses some, is asked to read its settings again,
-is copied, stops, starts, and is killed.
+is copied, stops, starts, and is killed. In direct mode it signs (DKIM).
 """
 
 import os
 import random  # noqa: TID251 -- seeded
+import re
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 from relayd.ports.view import Query
@@ -20,6 +22,7 @@ from tests.proof.record import Marks
 from tests.proof.shim import environment, library
 from tests.support import relayd_process
 from tests.support.daemon import Daemon, SmarthostThread, a_smarthost, eventually
+from tests.support.dkim import ed25519_pem, records, verified, write_key
 from tests.support.internet import Internet, an_internet
 from tests.support.ledger import Client, Entry, Fate, rcpts_of
 from tests.support.ports import free_port
@@ -36,6 +39,12 @@ ZONES = {
 }
 _SIZES = (2, 2, 2, 20, 300, 9000)  # lines; the last is kept on a file of its own
 _KINDS = ("fine", "fine", "fine", "soft", "hard")
+_PEM = ed25519_pem()
+_RECORDS = records(SENDER, e=_PEM)
+_KEY = '[[dkim]]\ndomain = "{}"\nselector = "e"\nkey_file = "{}"\n'
+_OURS = re.compile(
+    rb"(?:(?:DKIM-Signature|Received):[^\r\n]*(?:\r\n[ \t][^\r\n]*)*\r\n)+"
+)  # fields in front of what a client gave
 _MIDDLE = ("reload", "copy", "stop", "kill")  # what happens while mail comes
 
 
@@ -122,6 +131,7 @@ class NextHop:
     port: int
     settings: Mapping[str, Any]
     messages: Sequence[Message]
+    is_direct: bool = False
 
 
 class _Noting(list[Message]):
@@ -156,8 +166,10 @@ def a_next_hop(
                 an_internet({HOST: script}, ZONES, port=free_port())
             )
             internet.servers[HOST].messages = messages
-            settings |= {"remote": "true", "smarthost_more": internet.settings}
-        yield NextHop(smarthost.port, settings, messages)
+            place = stack.enter_context(TemporaryDirectory(prefix="relayd-proof-key-"))
+            key = _KEY.format(SENDER, write_key(Path(place, "key.pem"), _PEM))
+            settings |= {"remote": "true", "smarthost_more": internet.settings + key}
+        yield NextHop(smarthost.port, settings, messages, is_direct)
 
 
 def is_report(message: Message) -> bool:
@@ -168,6 +180,14 @@ def is_report(message: Message) -> bool:
 def number_of(content: bytes) -> str:
     """Return the number that a client gave to the message."""
     return content.partition(b"X-Number: ")[2].partition(b"\r\n")[0].decode()
+
+
+def is_as_sent(content: bytes, entry: Entry, *, is_signed: bool) -> bool:
+    """Tell whether it has the octets that a client gave, and in front of them what is ours: with a signature that holds, or without one."""
+    ours, theirs = content[: -len(entry.content)], content[-len(entry.content) :]
+    if theirs != entry.content or not _OURS.fullmatch(ours):
+        return False
+    return verified(content, _RECORDS) == [True] * is_signed
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,4 +295,5 @@ def an_entry(number: str, chance: random.Random, kinds: Sequence[str] = _KINDS) 
     body = b"".join(
         chance.randbytes(30).hex().encode() + b"\r\n" for _ in range(chance.choice(_SIZES))
     )
-    return Entry(number, recipients, b"X-Number: %b\r\n\r\n%b" % (number.encode(), body))
+    content = b"From: app@%b\r\nX-Number: %b\r\n\r\n%b" % (SENDER.encode(), number.encode(), body)
+    return Entry(number, recipients, content)

@@ -24,10 +24,11 @@ from tests.proof.recording import (
     WEBHOOKS,
     Recording,
     a_next_hop,
+    is_as_sent,
     is_report,
     number_of,
 )
-from tests.support.daemon import a_daemon, eventually, without_trace
+from tests.support.daemon import a_daemon, eventually
 from tests.support.ledger import Entry, rcpts_of
 from tests.support.scripted_server import Message
 
@@ -149,7 +150,7 @@ def _wrong_in(queue: Path, recording: Recording, known: Known) -> Iterator[str]:
             waiting = [row for row in mine if row.status.value not in _OVER]
             if waiting:
                 content = view.content_of(waiting[0].message_id)
-                if content is None or not _is_of(_octets(content), entry):
+                if content is None or not _is_of(_octets(content), entry, recording):
                     yield f"{number} has other octets"
 
 
@@ -188,7 +189,7 @@ def _judge(
     ]
     for message in came:
         entry = recording.entries.get(number_of(message.content))
-        if entry is None or not _is_of(message.content, entry):
+        if entry is None or not _is_of(message.content, entry, recording):
             wrong.append(f"{number_of(message.content)} came with other octets")
     return wrong
 
@@ -202,8 +203,8 @@ def _missed(rcpt: str, fate: str | None, copies: int) -> str | None:
     return None if fate in _ARRIVED else f"{rcpt} arrived, and is {fate}"
 
 
-def _is_of(content: bytes, entry: Entry) -> bool:
-    return without_trace(content) == entry.content
+def _is_of(content: bytes, entry: Entry, recording: Recording) -> bool:
+    return is_as_sent(content, entry, is_signed=recording.is_direct)
 
 
 def _octets(content: Content) -> bytes:
