@@ -52,7 +52,15 @@ class KilledRelay:
 
     def _kill_at_random(self) -> Victim | None:
         time.sleep(self._chance.random() / 4)
-        victim = self._chance.choice(_VICTIMS)
+        victim: Victim | None = self._chance.choice(_VICTIMS)
+        try:
+            self._kill(victim)
+        except ProcessLookupError:  # a worker that a reload has just replaced
+            victim = None
+        self._recover()
+        return victim
+
+    def _kill(self, victim: Victim | None) -> None:
         match victim:
             case Victim.ALL:
                 self._relay.signal_all(signal.SIGKILL)
@@ -60,8 +68,6 @@ class KilledRelay:
                 self._relay.signal(signal.SIGKILL)
             case _:
                 os.kill(self._chance.choice(self._loaded.workers()), signal.SIGKILL)
-        self._recover()
-        return victim
 
     def _kill_at(self, point: Point) -> Victim | None:
         victim = self._chance.choice(_VICTIMS)

@@ -7,7 +7,7 @@ import shutil
 import signal
 import time
 from collections import Counter
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -77,7 +77,8 @@ def _have(fault: _Fault, loaded: LoadedRelay, chance: random.Random) -> None:
     relay, calls = loaded.relay, Calls(loaded.shared)
     match fault:
         case _Fault.KILL:
-            os.kill(chance.choice(_workers(loaded)), signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it has just ended
+                os.kill(chance.choice(_workers(loaded)), signal.SIGKILL)
         case _Fault.CALL:
             calls.fail(chance.randint(1, 40), chance.choice([*ERRORS, errno.EIO]))
         case _Fault.RELOAD:
