@@ -814,6 +814,24 @@ async def test_a_trusted_one_behind_a_silent_one_is_waited_for(
         assert last.count("a.test", "MX") == 0
 
 
+async def test_a_trusted_one_that_is_silent_goes_behind_one_that_is_trusted() -> None:
+    """And not behind one that is not."""
+    names = [f"{number}.test" for number in range(4)]
+    zones: Zones = {name: {"MX": ["10 b.test."]} for name in names}
+    async with (
+        DnsServer(dict.fromkeys(names, DROP)) as silent,
+        DnsServer(zones) as good,
+        DnsServer(zones) as other,
+    ):
+        resolver = a_resolver(silent, good, other, timeout=timedelta(seconds=1))
+        resolver.distrust(other.endpoint)
+        for name in names:
+            assert isinstance(await resolver.mx(name), MxHosts)
+        assert silent.count(names[-1], "MX") == 0
+        assert good.count(names[-1], "MX") == 1
+        assert not other.queries
+
+
 async def test_one_slow_name_puts_nobody_behind_the_others() -> None:
     """Two short tries in vain may: a name server that is gone is found out by two questions."""
     zones: Zones = {f"{number}.test": {"MX": ["10 b.test."]} for number in range(3)}

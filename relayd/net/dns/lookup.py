@@ -143,7 +143,21 @@ class DnsLookup:
         None that is not trusted comes before one that is, for its silence: who lets a question wait would switch off DANE.
         """
         own = self._servers
-        servers = sorted(own, key=lambda each: each.is_silent and not _is_before_others(each, own))
+        if not any(each.is_silent for each in own):
+            own[0].begin()
+            return list(own)
+        by_silence = sorted(own, key=lambda each: each.is_silent)
+        servers: list[Nameserver] = []
+        for each in by_silence:
+            if not each.is_trusted:
+                before = own[: own.index(each)]
+                servers += [
+                    other
+                    for other in by_silence
+                    if other.is_trusted and other in before and other not in servers
+                ]
+            if each not in servers:
+                servers.append(each)
         servers[0].begin()
         return servers
 
@@ -179,6 +193,7 @@ class DnsLookup:
         self, server: Nameserver, question: Question, asking: "_Asking", try_for: float
     ) -> tuple[Finding, bytes] | DnsFailure | None:
         """Return what one name server says, or why that is no answer; None: nothing in that time."""
+        asking.is_too_many = False
         try:
             answer = await server.ask(question, asking.deadline, within=try_for)
             found = read_finding(answer, question)

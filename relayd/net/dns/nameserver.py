@@ -39,6 +39,7 @@ from relayd.settings import HostPort
 
 PLAIN_FOR = 900.0  # seconds in which a name server is not asked with EDNS again
 LAST_FOR = 60.0  # seconds in which one that was silent is asked after the others
+_WELL_FOR = 3600.0  # seconds
 _STREAMS = 100  # questions by TCP at once
 _TICK = 0.001  # seconds by which a timer may be early
 _REFUSALS = (FORMERR, NOTIMP, BADVERS)  # to EDNS, by whatever server
@@ -70,8 +71,8 @@ class Nameserver:
 
     @property
     def does_well(self) -> bool:
-        """Tell whether it has lately answered without an error."""
-        return asyncio.get_running_loop().time() - self._well_at < LAST_FOR
+        """Tell whether it has answered without an error in the last hour."""
+        return asyncio.get_running_loop().time() - self._well_at < _WELL_FOR
 
     def begin(self) -> None:
         """Note that a question is asked here first: if this one was silent, the others that come meanwhile are not."""

@@ -32,15 +32,27 @@ class Places:
 
     @property
     def are_many(self) -> bool:
-        """Tell whether a name server may have too many questions."""
+        """Tell whether a name server may have too many questions: those that were ended, it has still."""
+        return self._are_full or asyncio.get_running_loop().time() < self._spared_until
+
+    @property
+    def _are_full(self) -> bool:
         return len(self._prompt) + len(self._late) >= _PROMPT
 
     def has_to_end(self, place: object) -> bool:
-        """Tell whether the question of a place has been late for long enough: others wait, and too many are late."""
-        return bool(self._waiting) and place in self._late and len(self._late) >= _LATE
+        """Tell whether the question of a place has been late for long enough: others wait, and too many are late.
+
+        While name servers are spared, one is too many.
+        """
+        if not self._waiting:
+            return False
+        now = asyncio.get_running_loop().time()
+        if now < self._spared_until:
+            return now - self._prompt.get(place, -inf) >= _SOON
+        return place in self._late and len(self._late) >= _LATE
 
     def note(self, *, is_refusal: bool) -> None:
-        """Count an answer that came while there were many; many refusals have those that are late count for a while."""
+        """Count an answer; many refusals have those that are late count for a while."""
         self._refused += _WEIGHT * (is_refusal - self._refused)
         if is_refusal and self._refused >= _TOO_MANY:
             self._spared_until = asyncio.get_running_loop().time() + _SPARED_FOR
@@ -75,7 +87,7 @@ class Places:
 
     def _has_room(self, now: float) -> bool:
         if now < self._spared_until:
-            return not self.are_many
+            return not self._are_full
         while len(self._prompt) >= _PROMPT and len(self._late) < _LATE:
             place, since = next(iter(self._prompt.items()))
             if now - since < _SOON:

@@ -87,6 +87,24 @@ async def test_one_that_is_spared_has_no_late_ones_besides(monkeypatch: pytest.M
     await waiting
 
 
+async def test_while_they_are_spared_none_lasts_long_that_others_wait_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    some, taken = await full()
+    for _ in range(9):
+        some.note(is_refusal=True)
+    assert not some.has_to_end(taken[0])
+    waiting = await begun(some)
+    assert not some.has_to_end(taken[0]), "not yet"
+    monkeypatch.setattr(places, "_SOON", 0.0)
+    assert some.has_to_end(taken[0])
+    for each in taken:
+        some.give_back(each)
+    await waiting
+    some.give_back(waiting.result())
+    assert some.are_many, "it may have them still"
+
+
 async def test_a_few_refusals_are_about_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
     """One name in ten that is always refused slows down nobody."""
     some, _ = await full()
