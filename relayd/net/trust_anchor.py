@@ -80,7 +80,7 @@ class Authorities:
 
         Raises Shortage: OpenSSL looks for authorities in a folder, and does not tell when it could not open it.
         """
-        digest = sha256(b"".join(chain)).digest()
+        digest = sha256(b"".join(map(_sized, chain))).digest()
         known = self._known.get(digest)
         if known is None or now >= known.until:
             self._make_room(1)
