@@ -125,7 +125,9 @@ def test_a_flaw(
 
 @given(st.lists(st.binary(max_size=60) | st.sampled_from(CHAIN), max_size=3))
 @example(list(CHAIN))
-@example([b"", *CHAIN])  # behind the one above: what is known of a chain is not known of others with the same octets
+@example(
+    [b"", *CHAIN]
+)  # behind the one above: what is known of a chain is not known of others with the same octets
 def test_any_octets_are_judged(authorities: Authorities, chain: list[bytes]) -> None:
     is_good = chain[:1] == [CHAIN[0]] and ISSUER in chain
     flaw = authorities.flaw_of(chain, HOST, now=0)
