@@ -701,6 +701,16 @@ async def test_who_was_slow_is_asked_again_with_more_time(monkeypatch: pytest.Mo
         assert one.with_edns == 2
 
 
+async def _is_waited_for(server: DnsServer, event: asyncio.Event, resolver: DnsResolver) -> None:
+    """Have a server answer about a.test when it has been asked; what it proves has to be found."""
+    asked = asyncio.ensure_future(resolver.mx("a.test"))
+    await eventually(lambda: server.count("a.test", "MX") == 1)
+    event.set()
+    found = await asked
+    assert isinstance(found, MxHosts)
+    assert found.authenticated
+
+
 async def test_one_that_is_not_trusted_is_not_asked_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose name servers are slow would have no DANE (RFC 7672 §2.1.1)."""
     monkeypatch.setattr(lookup, "_FIRST_TRY", 0.0)
@@ -709,12 +719,7 @@ async def test_one_that_is_not_trusted_is_not_asked_soon(monkeypatch: pytest.Mon
     async with DnsServer(zones) as slow, DnsServer(mx("10 b.test.")) as other:
         resolver = a_resolver(slow, other, timeout=timedelta(hours=1))
         resolver.distrust(other.endpoint)
-        asked = asyncio.ensure_future(resolver.mx("a.test"))
-        await eventually(lambda: slow.count("a.test", "MX") == 1)
-        event.set()
-        found = await asked
-        assert isinstance(found, MxHosts)
-        assert found.authenticated
+        await _is_waited_for(slow, event, resolver)
         assert other.count("a.test", "MX") == 0
         resolver.distrust(slow.endpoint)
         event.clear()
@@ -805,12 +810,7 @@ async def test_a_trusted_one_behind_a_silent_one_is_waited_for(
         resolver = a_resolver(first, trusted, last, timeout=timedelta(hours=1))
         resolver.distrust(first.endpoint)
         resolver.distrust(last.endpoint)
-        asked = asyncio.ensure_future(resolver.mx("a.test"))
-        await eventually(lambda: trusted.count("a.test", "MX") == 1)
-        event.set()
-        found = await asked
-        assert isinstance(found, MxHosts)
-        assert found.authenticated
+        await _is_waited_for(trusted, event, resolver)
         assert last.count("a.test", "MX") == 0
 
 

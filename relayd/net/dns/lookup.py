@@ -142,24 +142,11 @@ class DnsLookup:
 
         None that is not trusted comes before one that is, for its silence: who lets a question wait would switch off DANE.
         """
-        own = self._servers
-        if not any(each.is_silent for each in own):
-            own[0].begin()
-            return list(own)
-        by_silence = sorted(own, key=lambda each: each.is_silent)
-        servers: list[Nameserver] = []
-        for each in by_silence:
-            if not each.is_trusted:
-                before = own[: own.index(each)]
-                servers += [
-                    other
-                    for other in by_silence
-                    if other.is_trusted and other in before and other not in servers
-                ]
-            if each not in servers:
-                servers.append(each)
+        servers = self._servers
+        if any(each.is_silent for each in servers):
+            servers = _by_silence(servers)
         servers[0].begin()
-        return servers
+        return list(servers)
 
     async def _first(self, question: Question, asking: "_Asking") -> tuple[Finding, bytes]:
         """Return the first usable answer, or what the last name server did when none has one.
@@ -224,6 +211,18 @@ class _Asking:
     def may_ask_again(self) -> bool:
         self._again -= 1
         return self._again >= 0
+
+
+def _by_silence(own: Sequence[Nameserver]) -> list[Nameserver]:
+    """Put those that are silent last, but no trusted one behind one that is not and comes later among our `own`."""
+    by_silence = sorted(own, key=lambda each: each.is_silent)
+    servers: list[Nameserver] = []
+    for each in by_silence:
+        if not each.is_trusted:
+            before = own[: own.index(each)]
+            servers += [one for one in by_silence if one.is_trusted and one in before]
+        servers.append(each)
+    return list(dict.fromkeys(servers))  # each where it is first
 
 
 def _is_before_others(server: Nameserver, servers: Sequence[Nameserver]) -> bool:
