@@ -11,7 +11,7 @@ says otherwise, as many containers do: a run starts hundreds of processes, and e
 then works.
 
 Under coverage, each line is noted with what ran it: the import of the tests, a test of the core (`mail/`, `policy/`), or another one.
-`.ci/run` asks whether the core is covered by its own tests alone.
+`.ci/run` asks whether the core is covered by its own tests alone: they begin with no answers that others have had it remember.
 """
 
 import gc
@@ -74,6 +74,7 @@ It takes more than twice their time, and the others run the same lines. Of the c
 """
 _seen: Counter[str] = Counter()
 _resting: list[Any] = []  # the coverage that is stopped
+_noted: list[str] = []  # the runners, each time another one began
 _FOR_CHILDREN = {
     name: os.environ[name]
     for name in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG")
@@ -83,6 +84,8 @@ _FOR_CHILDREN = {
 
 def _note_runner(runner: str) -> None:
     """Have coverage note what it sees from now on under this name; under none it rests."""
+    if _noted[-1:] != [runner]:
+        _noted.append(runner)
     if "coverage" not in sys.modules:
         return
     running = sys.modules["coverage"].Coverage.current()
@@ -101,6 +104,7 @@ def _note_runner(runner: str) -> None:
 _note_runner("import")
 
 from relayd.store.sqlite import wal  # noqa: E402 -- measured, as all imports
+from tests.support.memories import forget_the_core  # noqa: E402
 
 wal.FULL_PAGES = 64  # in this process: a daemon of a test has all of its room
 
@@ -110,6 +114,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _seen[name] += 1
     _seen[module] += _seen[name] == 1
     if any(folder in item.path.parents for folder in _CORE):
+        if _noted[-1:] != ["core"]:
+            forget_the_core()
         _note_runner("core")
     else:
         is_seen = _seen[name] <= _CASES and _VOLUME not in item.path.parents
