@@ -67,6 +67,14 @@ class StartError(RelaydError):
     """The daemon cannot start as things are: a port in use, an unreadable secret, a second daemon."""
 
 
+class AddressInUse(StartError):
+    """Somebody listens where we are to; `address` as the settings have it."""
+
+    def __init__(self, message: str, address: str) -> None:
+        super().__init__(message)
+        self.address = address
+
+
 class QueueInUse(StartError):
     """Another daemon serves the queue."""
 

@@ -7,11 +7,12 @@ import errno
 import os
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from relayd.errors import StartError
+from relayd.errors import AddressInUse, StartError
 from relayd.settings import HostPort
 
 BACKLOG = 1024  # the kernel caps it at net.core.somaxconn
@@ -55,8 +56,14 @@ class Bound:
                 Path(path).unlink()
 
 
-def listen_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
-    """Listen on each address of the host; an address that this machine lacks is skipped if others remain."""
+def listen_tcp(
+    endpoint: HostPort, *, beside: Iterable[socket.socket] = ()
+) -> tuple[socket.socket, ...]:
+    """Listen on each address of the host; an address that this machine lacks is skipped if others remain.
+
+    `beside` are sockets of ours that may listen on the same port of another address, or of this one by another name. Raises
+    StartError, AddressInUse where somebody else listens.
+    """
     sockets: list[socket.socket] = []
     missing: OSError | None = None
     try:
@@ -65,7 +72,8 @@ def listen_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
         )
         for family, _, _, _, address in found:
             try:
-                sockets.append(_listen(family, address))
+                with _sharing(beside, endpoint.port) as shares:
+                    sockets.append(_listen(family, address, shares=shares))
             except OSError as error:
                 if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                     raise
@@ -79,7 +87,31 @@ def listen_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
     return tuple(sockets)
 
 
-def _listen(family: int, address: tuple[str | int, ...] | tuple[int, bytes] | str) -> socket.socket:
+@contextmanager
+def _sharing(ours: Iterable[socket.socket], port: int) -> Iterator[bool]:
+    """Have those of our sockets with that port let another one of ours in, for the length of the block; tell whether there are any.
+
+    All addresses of a machine (0.0.0.0) and one of them are in each other's way.
+    """
+    those = [
+        each for each in ours if each.family != socket.AF_UNIX and each.getsockname()[1] == port
+    ]
+    for each in those:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        yield bool(those)
+    finally:
+        for each in those:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+
+
+def _listen(
+    family: int,
+    address: tuple[str | int, ...] | tuple[int, bytes] | str,
+    *,
+    shares: bool = False,
+) -> socket.socket:
+    """`shares`: with others that have said the same meanwhile."""
     # asyncio sends at once (TCP_NODELAY) only where the protocol is named: else an answer in two parts may take 40 ms.
     protocol = 0 if family == socket.AF_UNIX else socket.IPPROTO_TCP
     listening = socket.socket(family, socket.SOCK_STREAM, protocol)
@@ -88,8 +120,12 @@ def _listen(family: int, address: tuple[str | int, ...] | tuple[int, bytes] | st
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        if shares:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
+        if shares:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
     except OSError:
         listening.close()
         raise
@@ -142,4 +178,7 @@ def _refusal(address: str, error: OSError) -> StartError:
     if address.startswith("unix:") and error.errno == errno.EACCES:
         remedy = "the user that runs relayd may not write there"
     reason = error.strerror or str(error)
-    return StartError(f"cannot listen on {address}: {reason}{'; ' if remedy else ''}{remedy}")
+    message = f"cannot listen on {address}: {reason}{'; ' if remedy else ''}{remedy}"
+    return (
+        AddressInUse(message, address) if error.errno == errno.EADDRINUSE else StartError(message)
+    )

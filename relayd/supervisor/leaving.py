@@ -7,7 +7,7 @@ keeps the time that it has anyway.
 """
 
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -25,6 +25,7 @@ class _Set:
     """Workers that were retired together."""
 
     workers: list[Worker]
+    addresses: Collection[str]
     hurried: bool = False
 
     def hurry(self) -> None:
@@ -43,12 +44,23 @@ class Leaving:
     def workers(self) -> list[Worker]:
         return [worker for each in self._sets for worker in each.workers]
 
-    def add(self, workers: Sequence[Worker], deadline: float, *, for_others: bool) -> None:
-        """Have `workers` leave until `deadline`, as `Worker.retire` says."""
+    def add(
+        self,
+        workers: Sequence[Worker],
+        deadline: float,
+        *,
+        for_others: bool,
+        addresses: Collection[str] = (),
+    ) -> None:
+        """Have `workers`, who listen on those addresses, leave until `deadline`, as `Worker.retire` says."""
         for worker in workers:
             worker.retire(deadline, for_others=for_others)
         if workers:
-            self._sets.append(_Set([*workers]))
+            self._sets.append(_Set([*workers], addresses))
+
+    def may_hold(self, address: str) -> bool:
+        """Tell whether some may listen there still: they let go of it as soon as they hear that they are to leave."""
+        return any(address in each.addresses for each in self._sets)
 
     def make_room(self) -> bool:
         """Tell whether another set may come up; if not, see that one may soon."""

@@ -26,8 +26,8 @@ class PendingRequests:
         self._waiting.append(worker)
 
     def begin(self) -> None:
-        """Note that a reload reads the settings now."""
-        self._served, self._waiting = self._waiting, []
+        """Note that a reload reads the settings now, perhaps once more."""
+        self._served, self._waiting = [*self._served, *self._waiting], []
 
     def answer(self, settings: Settings, reasons: Sequence[str] = ()) -> None:
         """Tell those served what is in force now, or with `reasons` why nothing else is."""

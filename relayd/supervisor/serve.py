@@ -20,7 +20,7 @@ from functools import partial
 
 import structlog
 
-from relayd.errors import RelaydError
+from relayd.errors import AddressInUse, RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
 from relayd.net.dns.trusted import why_no_dane
@@ -33,8 +33,9 @@ from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Signals, Worker
-from relayd.supervisor.sockets import Addresses
+from relayd.supervisor.sockets import Addresses, addresses_of
 from relayd.supervisor.starter import Starter, WorkerMain
+from relayd.supervisor.wish import Wish
 from relayd.systemd import Notifier, inherited_sockets, watchdog_period
 from relayd.worker.descriptors import descriptors, shares_of
 
@@ -84,7 +85,7 @@ class Supervisor:
         self._next_deadline = 0.0
         self._leaving = Leaving()
         self._announced = False
-        self._reload_wanted = False
+        self._wish = Wish()  # for a reload
         self._pending = PendingRequests()
         self._stopping = False
         self._stops_at: float | None = None  # while it only says that it will
@@ -178,6 +179,8 @@ class Supervisor:
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
         due = [each.due_at for each in self._generations() if each.due_at is not None]
+        if self._wish.put_off_until is not None:
+            due.append(self._wish.put_off_until)
         pause = min([TICK, *(at - time.monotonic() for at in due)])
         poll.poll(max(0, pause) * 1000)
 
@@ -209,7 +212,7 @@ class Supervisor:
                 pass
 
     def _want_reload(self) -> None:
-        self._reload_wanted = True
+        self._wish.make(time.monotonic())
         for worker in self._workers():  # they open their logs again
             worker.signal(signal.SIGHUP)
 
@@ -297,7 +300,12 @@ class Supervisor:
         if within is None:
             within = stop_times(generation.settings.limits.stop_within).process
             within += HAND_OVER_WITHIN * for_others
-        self._leaving.add(generation.stop_all(), now + within, for_others=for_others)
+        self._leaving.add(
+            generation.stop_all(),
+            now + within,
+            for_others=for_others,
+            addresses=addresses_of(generation.settings),
+        )
 
     # Starting, reloading and stopping
 
@@ -315,8 +323,8 @@ class Supervisor:
                 self._announce("started")
         elif self._next is not None:
             self._watch_next(self._next, now)
-        elif self._reload_wanted:
-            if self._leaving.make_room():
+        elif self._wish:
+            if self._wish.is_due(now) and self._leaving.make_room():
                 self._begin_reload(now)
         elif now >= self._fix_at:
             self._fix_sockets(now)
@@ -328,7 +336,6 @@ class Supervisor:
         self._tell_status()
 
     def _begin_reload(self, now: float) -> None:
-        self._reload_wanted = False
         self._pending.begin()
         reasons: list[str] = []
         self._notifier.reloading()
@@ -338,13 +345,21 @@ class Supervisor:
             settings = replace(settings, dkim=kept)
             if settings != self._current.settings:
                 self._prepare(settings, now)
+                self._wish.end()
                 return
         except RelaydError as error:
+            if self._is_let_go_of(error) and self._wish.put_off(now):
+                return
             reasons = str(error).splitlines()
             for line in reasons:
                 log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to fix
+        self._wish.end()
         self._announce("settings_kept")
         self._pending.answer(self._current.settings, reasons)
+
+    def _is_let_go_of(self, error: RelaydError) -> bool:
+        """Tell whether it is an address that workers of earlier settings had, who need a moment to let go of it."""
+        return isinstance(error, AddressInUse) and self._leaving.may_hold(error.address)
 
     def _prepare(self, settings: Settings, now: float) -> None:
         """Take what the new settings need, before anything of the old is given up. Raises StartError."""
@@ -404,6 +419,7 @@ class Supervisor:
 
     def _stop(self, exit_code: int, now: float) -> None:
         self._stopping = True
+        self._wish.end()
         self._exit_code = exit_code
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()

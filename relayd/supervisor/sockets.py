@@ -8,7 +8,7 @@ listener's socket is open to every local user (0666), like a port on the loopbac
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -31,12 +31,13 @@ class Addresses:
     def open(self, settings: Settings) -> None:
         """Bind what `settings` name and is not bound yet: all of it, or StartError and none.
 
-        A unix socket whose file is lost is made anew; who has connected to the old one stays so.
+        A unix socket whose file is lost is made anew; who has connected to the old one stays so. AddressInUse where
+        somebody else listens, who may be workers of ours that leave.
         """
         added: dict[str, Bound] = {}
         known = {key for key, bound in self._bound.items() if not bound.is_lost}
         try:
-            for key, bind in _wanted(settings):
+            for key, bind in _wanted(settings, beside=self._sockets()):
                 if key not in self._inherited and key not in known and key not in added:
                     added[key] = bind()
         except StartError:
@@ -47,6 +48,10 @@ class Addresses:
         for key in added.keys() & self._bound.keys():
             self._bound[key].close()
         self._bound |= added
+
+    def _sockets(self) -> list[socket.socket]:
+        everything = (*self._inherited.values(), *self._bound.values())
+        return [each for bound in everything for each in bound.sockets]
 
     def lost(self) -> list[str]:
         """Return the addresses of unix sockets to which nobody can connect any more."""
@@ -86,12 +91,15 @@ class Addresses:
             bound.close()
 
     def _drop(self, but: Settings | None) -> Iterable[Bound]:
-        needed = set()
-        if but is not None:
-            needed = {_key(each) for each in (*but.listeners, console_listener(but))}
-            needed |= {f"unix:{but.control_socket}"}
-            needed |= {str(but.metrics)} if but.metrics is not None else set()
+        needed = addresses_of(but) if but is not None else set()
         return [self._bound.pop(key) for key in self._bound.keys() - needed]
+
+
+def addresses_of(settings: Settings) -> set[str]:
+    """Return all addresses that workers with these settings listen on."""
+    found = {_key(each) for each in (*settings.listeners, console_listener(settings))}
+    found |= {f"unix:{settings.control_socket}"}
+    return found | ({str(settings.metrics)} if settings.metrics is not None else set())
 
 
 def console_listener(settings: Settings) -> ListenerSettings:
@@ -114,20 +122,22 @@ def _key(listener: ListenerSettings) -> str:
     return f"systemd:{listener.systemd_name}"
 
 
-def _wanted(settings: Settings) -> Iterator[tuple[str, Callable[[], Bound]]]:
-    """Yield each address that the settings name, and what binds it."""
+def _wanted(
+    settings: Settings, *, beside: Sequence[socket.socket]
+) -> Iterator[tuple[str, Callable[[], Bound]]]:
+    """Yield each address that the settings name, and what binds it, beside those sockets of ours."""
     directory = Path(settings.control_socket).parent  # listeners may be there too
     for listener in settings.listeners:
-        yield _key(listener), partial(_bind, listener, directory)
+        yield _key(listener), partial(_bind, listener, directory, beside)
     if settings.metrics is not None:
-        yield str(settings.metrics), partial(_bind_tcp, settings.metrics)
+        yield str(settings.metrics), partial(_bind_tcp, settings.metrics, beside)
     for path in (settings.control_socket, settings.console_smtp):
         yield f"unix:{path}", partial(_bind_unix, path, CONTROL_MODE, directory)
 
 
-def _bind(listener: ListenerSettings, directory: Path) -> Bound:
+def _bind(listener: ListenerSettings, directory: Path, beside: Sequence[socket.socket]) -> Bound:
     if listener.endpoint is not None:
-        return _bind_tcp(listener.endpoint)
+        return _bind_tcp(listener.endpoint, beside)
     if listener.unix_path is not None:
         return _bind_unix(listener.unix_path, LISTENER_MODE, directory)
     message = (
@@ -137,8 +147,8 @@ def _bind(listener: ListenerSettings, directory: Path) -> Bound:
     raise StartError(message)
 
 
-def _bind_tcp(endpoint: HostPort) -> Bound:
-    return Bound(listen_tcp(endpoint))
+def _bind_tcp(endpoint: HostPort, beside: Sequence[socket.socket]) -> Bound:
+    return Bound(listen_tcp(endpoint, beside=beside))
 
 
 def _bind_unix(path: str, mode: int, ours: Path) -> Bound:

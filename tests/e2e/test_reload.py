@@ -1,5 +1,6 @@
 """A reload swaps the workers; clients and mail do not notice (F-24)."""
 
+import os
 import re
 import signal
 import socket
@@ -8,6 +9,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from relayd.control.client import ask
 from relayd.ports.view import Query, Status
@@ -20,6 +23,8 @@ from tests.support.daemon import (
     a_smarthost,
     eventually,
 )
+from tests.support.ledger import Load, judge
+from tests.support.ports import free_port
 
 
 def test_a_session_outlives_a_reload_and_its_mail_is_delivered(tmp_path: Path) -> None:
@@ -85,6 +90,64 @@ def reload_to(daemon: Daemon, number: int) -> None:
         return bool(done["status"]["pid"] == pid)
 
     eventually(lambda: all(is_new() for _ in range(5)), "the old ones accept no more")
+
+
+@pytest.mark.parametrize("what", ["listener", "metrics"])
+def test_an_address_comes_back_though_workers_that_leave_have_it_yet(
+    tmp_path: Path, what: str
+) -> None:
+    """They need a moment to let go of it; here they are stopped, so that it is a long one."""
+    with a_smarthost({}) as smarthost:
+        old, new = free_port(), free_port()
+        daemon = Daemon(tmp_path, smarthost.port, workers=1)
+
+        def listen_at(port: int) -> None:
+            table = "[[listen]]" if what == "listener" else "[metrics]"
+            daemon.write(more=f'{table}\naddress = "127.0.0.1:{port}"')
+            daemon.signal(signal.SIGHUP)
+
+        with closing(daemon):
+            daemon.write(more=f'[metrics]\naddress = "127.0.0.1:{old}"')
+            if what == "listener":
+                daemon.write(more=f'[[listen]]\naddress = "127.0.0.1:{old}"')
+            daemon.up()
+            [first] = [each["pid"] for each in daemon.events("worker_started")]
+            os.kill(first, signal.SIGSTOP)
+            try:
+                listen_at(new)
+                eventually(lambda: daemon.events("reloaded"), "reloaded")
+                listen_at(old)
+                with pytest.raises(AssertionError, match="too soon"):
+                    eventually(lambda: len(daemon.events("reloaded")) == 2, "too soon", within=1)
+            finally:
+                os.kill(first, signal.SIGCONT)
+            eventually(lambda: len(daemon.events("reloaded")) == 2, "reloaded")
+            assert not daemon.events("reload_refused")
+            with socket.create_connection(("127.0.0.1", old)) as client:
+                client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n" if what == "metrics" else b"")
+                assert client.recv(100).startswith((b"220 ", b"HTTP/1.1 200"))
+
+            with socket.create_server(("127.0.0.1", new := free_port())):
+                listen_at(new)
+                refused = eventually(lambda: daemon.events("reload_refused"), "refused", within=5)
+            assert "another program listens there" in refused[0]["error"]
+
+
+def test_a_listener_for_this_machine_becomes_one_for_all(tmp_path: Path) -> None:
+    """By a reload, with mail all the time."""
+    with a_smarthost({}) as smarthost, a_daemon(tmp_path, smarthost.port) as daemon:
+        clients = Load(daemon.port, clients=2, messages=10**6, seed=1)
+        try:
+            for number, host in enumerate(("0.0.0.0", "127.0.0.1"), 1):
+                daemon.write(host=host, listen_more='networks = ["127.0.0.0/8"]')
+                daemon.signal(signal.SIGHUP)
+                eventually(lambda n=number: len(daemon.events("reloaded")) == n, "reloaded")  # type: ignore[misc]
+                before = clients.acked()
+                eventually(lambda n=before: clients.acked() > n + 10, "mail is taken")  # type: ignore[misc]
+        finally:
+            clients.stop()
+        eventually(lambda: not daemon.rows(Query(unfinished=True)), "all has arrived")
+        judge(clients.ledger, smarthost.messages, daemon.rows(), duplicates=0)
 
 
 def test_a_restart_under_socket_activation_refuses_no_connection(tmp_path: Path) -> None:

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from relayd.errors import StartError
+from relayd.errors import AddressInUse, StartError
 from relayd.settings import HostPort, Settings
 from relayd.sockets import BACKLOG, listen_tcp
 from relayd.supervisor.sockets import Addresses
+from tests.support.ports import free_port
 from tests.support.supervised import settings_of
 
 
@@ -160,6 +161,37 @@ def test_a_file_that_is_not_ours_any_more_is_not_removed(
     path.write_text("precious")
     addresses.close()
     assert path.read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("127.0.0.1", "0.0.0.0"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("localhost", "127.0.0.1"),
+    ],
+)
+def test_an_address_of_ours_is_in_the_way_of_none_of_ours(
+    addresses: Addresses, tmp_path: Path, before: str, after: str
+) -> None:
+    """A listener for this machine alone becomes one for all, by a reload; clients are served by one of both at each instant."""
+    port = free_port()
+    first, second = (settings_in(tmp_path, f"{each}:{port}") for each in (before, after))
+    addresses.open(first)
+    addresses.open(second)
+    socket.create_connection(("127.0.0.1", port)).close()
+    addresses.close(but=second)
+    [(_, left)] = addresses.listeners(second)
+    assert not left.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
+    socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_one_that_is_not_ours_is_in_the_way(addresses: Addresses, tmp_path: Path) -> None:
+    port = free_port()
+    addresses.open(settings_in(tmp_path, f"127.0.0.1:{port}"))
+    with socket.create_server(("127.0.0.2", port)), pytest.raises(AddressInUse) as caught:
+        addresses.open(settings_in(tmp_path, f"0.0.0.0:{port}"))
+    assert caught.value.address == f"0.0.0.0:{port}"
 
 
 def test_one_failure_undoes_all(addresses: Addresses, tmp_path: Path) -> None:
