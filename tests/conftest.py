@@ -72,6 +72,7 @@ _CASES, _TESTS = 9, 5
 
 It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
 """
+_LINES = 25  # of the log of each relay, where a test failed
 _seen: Counter[str] = Counter()
 _resting: list[Any] = []  # the coverage that is stopped
 _noted: list[str] = []  # the runners, each time another one began
@@ -125,6 +126,18 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             os.environ[each] = value
         else:
             os.environ.pop(each, None)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Show what the relays of a test that failed said last: what fails now and then has to tell why at once."""
+    report: pytest.TestReport = yield  # type: ignore[assignment]
+    folder = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and folder is not None:
+        for log in sorted(folder.rglob("daemon.log")):
+            end = log.read_text(errors="replace").splitlines()[-_LINES:]
+            report.sections.append((f"the end of {log.relative_to(folder)}", "\n".join(end)))
+    return report  # type: ignore[return-value]
 
 
 @pytest.hookimpl(wrapper=True)
