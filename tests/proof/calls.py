@@ -19,6 +19,7 @@ from pathlib import Path
 
 from relayd.ports.view import Query, Status
 from relayd.supervisor.lock import is_served
+from tests.proof.crowd import Crowd
 from tests.proof.recording import NextHop, Way, a_next_hop, is_as_sent, is_report, number_of
 from tests.proof.shim import Calls, Shared, environment
 from tests.support.daemon import Daemon, eventually
@@ -68,11 +69,15 @@ class Fault:
 class World:
     """A relay that is looked at, one worker of it, and a next hop."""
 
-    def __init__(self, relay: Daemon, hop: NextHop, shared: Shared, way: Way) -> None:
+    def __init__(
+        self, relay: Daemon, hop: NextHop, shared: Shared, way: Way, crowd: Crowd | None = None
+    ) -> None:
+        """`crowd` are clients beside those that send."""
         self._relay = relay
         self._way = way
         self._hop = hop
         self._shared = shared
+        self._crowd = crowd
         self._calls = Calls(shared)
         self._made = 0
         self._workers = 0  # that are ready, as far as the log is read
@@ -92,6 +97,8 @@ class World:
         for clock in ("real", "boot", "monotonic"):  # else a worker that dies again waits longer
             self._shared[clock] += _SETTLED
         self._rest()
+        if self._crowd is not None:
+            self._crowd.come()
         seen = len(self._hop.messages)
         entry = self._entry(fault.shape)
         self._calls.fail(fault.call, fault.error)
@@ -181,17 +188,23 @@ class World:
 
 
 @contextmanager
-def a_world(place: Path, *, is_direct: bool) -> Iterator[World]:
+def a_world(place: Path, *, is_direct: bool, clients: int = 0) -> Iterator[World]:
+    """`clients` are connected, and say nothing."""
     (folder := place / "relay").mkdir()
     with ExitStack() as stack:
         hop = stack.enter_context(a_next_hop(is_direct=is_direct))
         relay = Daemon(folder, hop.port, workers=1, **hop.settings)
         stack.callback(relay.close)
+        crowd = None
+        if clients:
+            crowd = Crowd(relay.port, clients)
+            stack.callback(crowd.leave)
+            relay.write(limits_more=crowd.settings)
         way = Way(environment(folder, place / "lock"))
         way.up(relay)
         shared = Shared(place / "lock")
         stack.callback(shared.close)
-        yield World(relay, hop, shared, way)
+        yield World(relay, hop, shared, way, crowd)
 
 
 def faults(world: World) -> Sequence[Fault]:
@@ -225,15 +238,21 @@ class Found:
 
 
 def try_all(
-    place: Path, wanted: Iterable[Fault], *, is_direct: bool, seconds: float, relays: int = 1
+    place: Path,
+    wanted: Iterable[Fault],
+    *,
+    is_direct: bool,
+    seconds: float,
+    relays: int = 1,
+    clients: int = 0,
 ) -> Found:
-    """Try the faults in their order, for so long at the most, with so many relays at once."""
+    """Try the faults in their order, for so long at the most, with so many relays at once, each with those clients."""
     left, end, found = deque(wanted), time.monotonic() + seconds, Found()
 
     def try_some(folder: Path) -> None:
         """Have one relay try them, until one is wrong: then it is left as it is."""
         folder.mkdir(parents=True)
-        with a_world(folder, is_direct=is_direct) as world:
+        with a_world(folder, is_direct=is_direct, clients=clients) as world:
             for fault in _taken(left, end):
                 if found.try_out(fault, world):
                     break

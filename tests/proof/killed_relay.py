@@ -11,9 +11,9 @@ from pathlib import Path
 
 from relayd.ports.view import Query
 from relayd.store import open_view
-from relayd.supervisor.lock import is_served
 from tests.proof.killed_migration import kill_in_migration
 from tests.proof.loaded_relay import CONNECTIONS, LoadedRelay, a_loaded_relay
+from tests.proof.modes import Mode
 from tests.proof.points import Ambush, Point, Victim, While
 from tests.proof.reckoning import Reckoning
 from tests.support.daemon import eventually
@@ -127,9 +127,7 @@ class KilledRelay:
         assert process is not None
         if killed == process.pid or self._loaded.is_gone():
             relay.end()
-            eventually(
-                lambda: not is_served(f"sqlite:{relay.queue}"), "its workers have left", within=30
-            )
+            self._loaded.queue.await_end()
             relay.log.rename(
                 relay.log.with_suffix(f".{self._kills}")
             )  # it is read whole, each time
@@ -146,9 +144,9 @@ class KilledRelay:
 
 @contextmanager
 def a_relay(
-    folder: Path, chance: random.Random, *, is_direct: bool, fault: str
+    folder: Path, chance: random.Random, *, mode: Mode, fault: str
 ) -> Iterator[KilledRelay]:
-    with a_loaded_relay(folder, chance, is_direct=is_direct, fault=fault) as loaded:
+    with a_loaded_relay(folder, chance, mode=mode, fault=fault) as loaded:
         yield KilledRelay(loaded, chance)
 
 

@@ -14,17 +14,38 @@ from pathlib import Path
 from typing import Self
 
 from tests.proof.killed_relay import AT_RANDOM, a_relay
-from tests.proof.points import POINTS, Point, Victim
+from tests.proof.modes import Mode
+from tests.proof.points import POINTS, Point, Victim, points_of
 
-CONTROLS = {
-    "a reply before the commit": (
-        "before the first write of a commit",
-        "between the writes of a commit",
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A fault of `planted`, in which mode it shows, and at which points."""
+
+    fault: str
+    points: Sequence[str]
+    mode: Mode = Mode.SMARTHOST
+
+
+CONTROLS = (
+    Control(
+        "a reply before the commit",
+        ("before the first write of a commit", "between the writes of a commit"),
     ),
-    "an outbox outside the transaction": ("in settle, between its writes",),
-}
-"""Faults of `planted`, and the points where they show."""
+    Control("an outbox outside the transaction", ("in settle, between its writes",)),
+    Control(
+        "a refusal that only the session is told",
+        ("in settle of a refusal, after its sync", "before the refusal is told"),
+        Mode.CUT_THROUGH,
+    ),
+    Control(
+        "a reply before the answer of the server",
+        ("before new mail goes to the server",),
+        Mode.POSTGRES,
+    ),
+)
 _BATCH = 30
+_USUAL = "checkpoints come often"  # no fault: what is rare happens often
 
 
 @dataclass(slots=True)
@@ -45,13 +66,13 @@ class Found:
         return self
 
 
-def kill_at_once(place: Path, relays: int, *, seconds: float, seed: int, is_direct: bool) -> Found:
+def kill_at_once(place: Path, relays: int, *, seconds: float, seed: int, mode: Mode) -> Found:
     """Have so many relays killed at once, each often, for so long: most of it is waiting."""
 
     def run(number: int) -> Found:
         (folder := place / str(number)).mkdir()
         chosen = seed * 1000 + number
-        return kill_often(folder, kills=10**6, seconds=seconds, seed=chosen, is_direct=is_direct)
+        return kill_often(folder, kills=10**6, seconds=seconds, seed=chosen, mode=mode)
 
     found = Found()
     with ThreadPoolExecutor(relays) as pool:
@@ -66,22 +87,24 @@ def kill_often(
     kills: int,
     seconds: float = 3600,
     seed: int = 1,
-    is_direct: bool = False,
-    fault: str = "checkpoints come often",
-    points: Sequence[Point] = (*POINTS, *[AT_RANDOM] * 9),
+    mode: Mode = Mode.SMARTHOST,
+    fault: str = "",
+    points: Sequence[Point] = (),
     batch: int = _BATCH,
     until_wrong: bool = False,
 ) -> Found:
-    """Kill so often, for so long at the most; `fault` is one of PLANTED. Each point has its turn.
+    """Kill so often, for so long at the most; `fault` is one of PLANTED. Each point has its turn, all of the mode if none is named.
 
     After `batch` kills all mail is counted, and another relay begins.
     """
     chance, found, began = random.Random(seed), Found(), time.monotonic()
-    turns = _turns(points, chance)
+    turns = _turns(points or (*points_of(mode), *[AT_RANDOM] * 9), chance)
+    if mode is not Mode.POSTGRES:
+        fault = fault or _USUAL
     while found.kills.total() < kills and time.monotonic() < began + seconds:
         (folder := place / "world").mkdir()
         wrong = len(found.wrong)
-        with a_relay(folder, chance, is_direct=is_direct, fault=fault) as world:
+        with a_relay(folder, chance, mode=mode, fault=fault) as world:
             point = AT_RANDOM
             try:
                 for _ in range(min(batch, kills - found.kills.total())):
@@ -106,11 +129,17 @@ def kill_often(
     return found
 
 
-def control(place: Path, fault: str, *, seed: int = 1) -> Found:
+def find(place: Path, control: Control, *, seed: int = 1) -> Found:
     """Kill until a fault that was put in is found."""
-    points = [point for point in POINTS if point.name in CONTROLS[fault]]
     return kill_often(
-        place, kills=60, seed=seed, fault=fault, points=points, batch=4, until_wrong=True
+        place,
+        kills=60,
+        seed=seed,
+        mode=control.mode,
+        fault=control.fault,
+        points=[point for point in POINTS if point.name in control.points],
+        batch=4,
+        until_wrong=True,
     )
 
 

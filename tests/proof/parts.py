@@ -2,18 +2,20 @@
 
 import random  # noqa: TID251 -- seeded
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.proof import calls, clocks, cut_migration, kills, long_run, peers
-from tests.proof.planted import BY_CLOCKS, BY_KILLS, BY_POWER_CUTS
+from tests.proof import calls, clocks, crowd, cut_migration, kills, long_run, peers
+from tests.proof.modes import Mode
+from tests.proof.planted import BY_CLOCKS, BY_POWER_CUTS
 from tests.proof.power_cuts import cut_often, memory
 from tests.proof.table import Row
 from tests.support.kills import judge
 from tests.support.kills import kill_often as kill_with_cut_through
+from tests.support.postgres import PROGRAMS
 
 _PLENTY = 10**6
 _RELAYS = 6  # at once: they mostly wait
@@ -68,15 +70,27 @@ def _system_calls(seconds: float, seed: int, *, is_direct: bool) -> Row:
     return Row(name, tried, found.wrong)
 
 
-def _kills(seconds: float, seed: int, *, is_direct: bool) -> Row:
+def _system_calls_in_a_crowd(seconds: float, seed: int) -> Row:
+    """Those that fail; where a process is killed, its clients are gone anyway."""
+    clients = crowd.as_many_as_fit()
     with _a_place() as place:
-        found = kills.kill_at_once(place, _RELAYS, seconds=seconds, seed=seed, is_direct=is_direct)
+        with calls.a_world(place, is_direct=False) as world:
+            faults = [fault for fault in calls.faults(world) if fault.error is not None]
+        random.Random(seed).shuffle(faults)
+        found = calls.try_all(place, faults, is_direct=False, seconds=seconds, clients=clients)
+    tried = f"{found.tried} of {len(faults)} faults, {found.missed} calls not reached"
+    return Row(f"system calls, {clients:,} clients connected", tried, found.wrong)
+
+
+def _kills(seconds: float, seed: int, *, mode: Mode) -> Row:
+    with _a_place() as place:
+        found = kills.kill_at_once(place, _RELAYS, seconds=seconds, seed=seed, mode=mode)
     missed = f", {found.missed.total()} points not reached" if found.missed else ""
     tried = (
         f"{found.kills.total()} kills at {len(found.kills)} points ({_counted(found.victims)}),"
         f" {found.messages} messages, {found.twice} recipients twice{missed}"
     )
-    return Row(f"kill -9 at points, {_way(is_direct=is_direct)}", tried, found.wrong)
+    return Row(f"kill -9 at points, {mode.value}", tried, found.wrong)
 
 
 def _kills_with_cut_through(seconds: float, seed: int) -> Row:
@@ -87,7 +101,7 @@ def _kills_with_cut_through(seconds: float, seed: int) -> Row:
         except AssertionError as error:
             wrong, count = [str(error)], len(run.ledger.entries)
     tried = f"{run.kills} kills, {count} messages"
-    return Row("kill -9, direct mode, cut-through, DKIM", tried, wrong)
+    return Row("kill -9 at random, direct mode, cut-through, fall-back", tried, wrong)
 
 
 def _clocks(seconds: float, seed: int) -> Row:
@@ -103,11 +117,11 @@ def _cut_control(fault: str, seed: int) -> Row:
     return Row(f"control: {fault}", tried, found.wrong, is_control=True)
 
 
-def _kill_control(fault: str, seed: int) -> Row:
+def _kill_control(control: kills.Control, seed: int) -> Row:
     with _a_place() as place:
-        found = kills.control(place, fault, seed=seed)
+        found = kills.find(place, control, seed=seed)
     tried = f"found after {found.kills.total()} kills, {found.messages} messages"
-    return Row(f"control: {fault}", tried, found.wrong, is_control=True)
+    return Row(f"control: {control.fault}", tried, found.wrong, is_control=True)
 
 
 def _clock_control(fault: str, seed: int) -> Row:
@@ -125,7 +139,9 @@ def _long(seconds: float, seed: int) -> Row:
 
 def _controls(_seconds: float, seed: int) -> Iterator[Work]:
     yield from (partial(_cut_control, fault, seed) for fault in BY_POWER_CUTS)
-    yield from (partial(_kill_control, fault, seed) for fault in BY_KILLS)
+    yield from (
+        partial(_kill_control, each, seed) for each in kills.CONTROLS if each.mode in _modes()
+    )
     yield from (partial(_clock_control, fault, seed) for fault in BY_CLOCKS)
 
 
@@ -134,20 +150,32 @@ def _both_ways(row: Callable[..., Row], seconds: float, seed: int) -> Iterator[W
         yield partial(row, seconds / 2, seed, is_direct=is_direct)
 
 
+def _all_calls(seconds: float, seed: int) -> Iterator[Work]:
+    yield from _both_ways(_system_calls, seconds * 0.8, seed)
+    yield partial(_system_calls_in_a_crowd, seconds * 0.2, seed)
+
+
+def _modes() -> Sequence[Mode]:
+    """Return those that can be had here."""
+    return [mode for mode in Mode if mode is not Mode.POSTGRES or PROGRAMS is not None]
+
+
 def _all_power_cuts(seconds: float, seed: int) -> Iterator[Work]:
     yield from _both_ways(_power_cuts, seconds * 0.8, seed)
     yield partial(_cut_migration, seconds * 0.2, seed)
 
 
 def _all_kills(seconds: float, seed: int) -> Iterator[Work]:
-    yield from _both_ways(_kills, seconds * 0.8, seed)
-    yield partial(_kills_with_cut_through, seconds * 0.2, seed)
+    modes = _modes()
+    share = seconds / (len(modes) + 1)
+    yield from (partial(_kills, share, seed, mode=mode) for mode in modes)
+    yield partial(_kills_with_cut_through, share, seed)
 
 
 PARTS: Mapping[str, Callable[[float, int], Iterator[Work]]] = {
     "controls": _controls,
     "power-cuts": _all_power_cuts,
-    "calls": partial(_both_ways, _system_calls),
+    "calls": _all_calls,
     "kills": _all_kills,
     "clocks": lambda seconds, seed: iter([partial(_clocks, seconds, seed)]),
     "long": lambda seconds, seed: iter([partial(_long, seconds, seed)]),

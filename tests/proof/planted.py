@@ -62,16 +62,39 @@ def _checkpoints_come_often() -> None:
 
 
 def _a_reply_before_the_commit() -> None:
-    enqueue = SqliteStore.enqueue
+    _answer_early(SqliteStore)
 
-    def early(self: SqliteStore, message: Any, *, worker: Any, lease_for: Any) -> Any:
+
+def _a_reply_before_the_answer_of_the_server() -> None:
+    from relayd.store.postgres.queue import PostgresStore  # noqa: PLC0415 -- for this one alone
+
+    _answer_early(PostgresStore)
+
+
+def _answer_early(store: Any) -> None:
+    enqueue = store.enqueue
+
+    def early(self: Any, message: Any, *, worker: Any, lease_for: Any) -> Any:
         del lease_for  # it is claimed later
         enqueue(self, message, worker=worker, lease_for=None)
         told: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         told.set_result([])
         return told
 
-    _plant(SqliteStore, "enqueue", early)
+    _plant(store, "enqueue", early)
+
+
+def _a_refusal_that_only_the_session_is_told() -> None:
+    """Its client waits; if that never hears the reply, nobody tells its sender."""
+    settle = results.ResultStore.settle
+
+    async def without(
+        self: results.ResultStore, work: Any, settlements: Any, reports: Any, *more: Any
+    ) -> Any:
+        kept = [] if work.message.is_awaited else reports
+        return await settle(self, work, settlements, kept, *more)
+
+    _plant(results.ResultStore, "settle", without)
 
 
 def _an_outbox_outside_the_transaction() -> None:
@@ -187,6 +210,8 @@ BY_POWER_CUTS = _named(
 )
 BY_KILLS = _named(
     _a_reply_before_the_commit,
+    _a_reply_before_the_answer_of_the_server,
+    _a_refusal_that_only_the_session_is_told,
     _an_outbox_outside_the_transaction,
 )
 BY_CLOCKS = _named(_settle_without_epoch)

@@ -4,12 +4,15 @@ A point is one step, or some that the same process passes one after the other: o
 about says `shim.c`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from tests.proof.modes import Mode
 from tests.proof.shim import STEPS, Shared
 
 TAKEN = "250 2.0.0 taken"  # what a next hop says to a final dot
+NO_USER = "550 5.1.1 no such user"  # and to a recipient that it refuses
 _WAL = "queue.db-wal"
 _DOT = "\r\n.\r\n"
 
@@ -49,15 +52,42 @@ class Point:
     steps: tuple[Step, ...]
     most: int = 1
     on: While = While.MAIL
+    modes: Sequence[Mode] = tuple(Mode)  # in which there is such a step
+
+    @property
+    def is_of_a_file(self) -> bool:
+        """Tell whether it is about a queue that is a file."""
+        files = [step for step in self.steps if step.operation in "wWsSoOnNuU"]
+        return self.on in {While.BACKUP, While.MIGRATION} or any(
+            step.about not in {"relayd.toml", "status.log"} for step in files
+        )
 
 
-def _at(name: str, *steps: tuple[str, str] | str, most: int = 1, on: While = While.MAIL) -> Point:
+def _at(
+    name: str,
+    *steps: tuple[str, str] | str,
+    most: int = 1,
+    on: While = While.MAIL,
+    only: Mode | None = None,
+) -> Point:
     assert len(steps) <= STEPS
     made = tuple(Step(*((each,) if isinstance(each, str) else each)) for each in steps)
-    return Point(name, made, most, on)
+    return Point(name, made, most, on, tuple(Mode) if only is None else (only,))
+
+
+def _in_session(name: str, *steps: tuple[str, str]) -> Point:
+    return _at(name, *steps, only=Mode.CUT_THROUGH)
+
+
+def _in_database(
+    name: str, *steps: tuple[str, str] | str, most: int = 1, on: While = While.MAIL
+) -> Point:
+    return _at(name, *steps, most=most, on=on, only=Mode.POSTGRES)
 
 
 _ANSWERED = ("R", TAKEN)
+_REFUSED = ("R", NO_USER)
+_CONTENT = "X-Number: "  # of each message
 
 POINTS = (
     # A message comes in.
@@ -89,6 +119,28 @@ POINTS = (
     _at("after a content file has gone", ("U", "queue.db.content/*")),
     _at("in a checkpoint, between its writes", ("W", "queue.db"), most=60),
     _at("in a checkpoint, before its sync", ("s", "queue.db")),
+    # Its client waits for the next hop.
+    _in_session("before the next hop's 250 is told", ("t", " sent as ")),
+    _in_session("after the next hop's 250 is told", ("T", " sent as ")),
+    _in_session("after the next hop's refusal", _REFUSED),
+    _in_session("in settle of a refusal, before its commit", _REFUSED, ("w", _WAL)),
+    _in_session("in settle of a refusal, after its sync", _REFUSED, ("S", _WAL)),
+    _in_session("before the refusal is told", ("t", " said: no such user")),
+    _in_session("after the refusal is told", ("T", " said: no such user")),
+    # The queue is in PostgreSQL.
+    _in_database("before new mail goes to the server", ("q", _CONTENT)),
+    _in_database("after new mail has gone to the server", ("Q", _CONTENT)),
+    _in_database("after the server's answer to new mail", ("Q", _CONTENT), "A"),
+    _in_database("before a commit goes to the server", ("q", "COMMIT")),
+    _in_database("after a commit has gone to the server", ("Q", "COMMIT")),
+    _in_database("after the server's answer to a commit", ("Q", "COMMIT"), "A"),
+    _in_database("between any two statements", "q", most=60),
+    _in_database("in settle, before its statement", _ANSWERED, "q"),
+    _in_database("in settle, after its statement", _ANSWERED, "Q"),
+    _in_database("in settle, after the server's answer", _ANSWERED, "Q", "A"),
+    _in_database("in a reload, between two statements", "q", most=60, on=While.RELOAD),
+    _in_database("in a clean stop, between two statements", "q", most=10, on=While.STOP),
+    _in_database("in a start, between two statements", "q", most=40, on=While.START),
     # The relay itself.
     _at("in a reload, the settings are read", ("O", "relayd.toml"), on=While.RELOAD),
     _at("in a reload, a worker begins", ("O", _WAL), most=3, on=While.RELOAD),
@@ -104,6 +156,15 @@ POINTS = (
     _at("in a migration, between its writes", ("W", "queue.db*"), most=120, on=While.MIGRATION),
     _at("in a migration, before a sync", ("s", "queue.db*"), most=40, on=While.MIGRATION),
 )
+
+
+def points_of(mode: Mode) -> Sequence[Point]:
+    """Return those that a relay in that mode comes to."""
+    return [
+        point
+        for point in POINTS
+        if mode in point.modes and not (mode is Mode.POSTGRES and point.is_of_a_file)
+    ]
 
 
 class Ambush:

@@ -6,15 +6,14 @@ Names of recipients say what the next hop does: it takes `fine-…`, refuses `ha
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field
 
-import apsw
 import orjson
 
 from relayd.policy.dsn.budget import USUAL_LIMITS
 from relayd.ports.view import RecipientRow, Status
-from tests.proof.recording import UNTOLD, is_as_sent, is_report, number_of
+from tests.proof.queues import Queue
+from tests.proof.recording import is_as_sent, is_report, number_of
 from tests.support.daemon import Daemon
 from tests.support.ledger import Entry, Fate, Ledger, rcpts_of
 from tests.support.scripted_server import Message
@@ -24,14 +23,6 @@ _CAP = USUAL_LIMITS.per_box // 2  # each of two workers may send half of that
 _ARRIVED = {Status.RELAYED, Status.SENT}
 _OVER = {*_ARRIVED, Status.BOUNCED}
 _FAILED = re.compile(rb"(?m)^Final-Recipient: rfc822; *(\S+)\r\n(?:\S.*\r\n)*?Action: failed\r$")
-_UNREPORTED = (
-    "SELECT address FROM event e JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
-    " WHERE e.kind = 'bounced' AND e.detail->>'unreported'"
-)
-_FINAL = (
-    "SELECT address, count(*) FROM event e JOIN recipient r ON r.message_id = e.message_id AND r.number = e.recipient"
-    " WHERE e.kind IN ('relayed', 'sent', 'bounced') GROUP BY e.message_id, e.recipient"
-)
 
 
 @dataclass(slots=True)
@@ -47,7 +38,13 @@ class Reckoning:
 
 
 def reckon(
-    relay: Daemon, ledger: Ledger, came: Sequence[Message], *, duplicates: int, is_signed: bool
+    relay: Daemon,
+    queue: Queue,
+    ledger: Ledger,
+    came: Sequence[Message],
+    *,
+    duplicates: int,
+    is_signed: bool,
 ) -> Reckoning:
     """Compare them. The relay is stopped; the faults that it had explain so many `duplicates`."""
     mail = [message for message in came if not is_report(message)]
@@ -58,18 +55,19 @@ def reckon(
         for count in Counter((number_of(each.content), rcpts_of(each)) for each in mail).values()
     )
     reported = {rcpt.decode() for each in reports for rcpt in _FAILED.findall(each.content)}
-    if len(reports) >= _CAP:  # from then on they may be left out, and the history says of whom
-        reported |= _unreported(relay)
     all_rows = relay.rows()
     rows = {row.address: row for row in all_rows if row.address != REPORTS_TO}
-    unsent = [row for row in all_rows if row.address == REPORTS_TO and row.status not in _ARRIVED]
+    made = [row for row in all_rows if row.address == REPORTS_TO]
+    if len(made) >= _CAP:  # from then on they may be left out, and the history says of whom
+        reported |= queue.unreported()
     wrong = [
-        *(f"a report is {each.status.value}: {each.reason}" for each in unsent),
-        *_lost(ledger, copies, rows, reported),
+        *_unsent(ledger, made),
+        *_lost(ledger, copies, rows),
+        *_not_told(ledger, rows, reported),
         *_unwanted(ledger, copies, rows),
         *_changed(ledger, mail, is_signed=is_signed),
         *_unmarked(copies, rows),
-        *_history(relay),
+        *queue.wrong(),
         *_log(relay),
     ]
     if extra > duplicates:
@@ -87,9 +85,31 @@ def reckon(
 Rows = dict[str, RecipientRow]
 
 
-def _lost(
-    ledger: Ledger, copies: Counter[str], rows: Rows, reported: Iterable[str]
-) -> Iterator[str]:
+def _unsent(ledger: Ledger, reports: Iterable[RecipientRow]) -> Iterator[str]:
+    """Yield the reports that went nowhere. What a client was told in its session need not be reported as well."""
+    told = sum(_is_told(entry) for entry in ledger.entries)
+    dropped = [row for row in reports if row.status is Status.DROPPED]
+    if len(dropped) > told:
+        yield f"{len(dropped)} reports were taken back, and {told} clients were told"
+    for row in reports:
+        if row.status not in _ARRIVED and row not in dropped:
+            yield f"a report is {row.status.value}: {row.reason}"
+
+
+def _is_told(entry: Entry) -> bool:
+    return entry.fate is Fate.REFUSED and entry.reply.startswith(b"5")
+
+
+def _not_told(ledger: Ledger, rows: Rows, reported: Iterable[str]) -> Iterator[str]:
+    """Yield whose message bounced without a word to its sender: neither in the session, nor by a report."""
+    told = {rcpt for entry in ledger.entries if _is_told(entry) for rcpt in entry.recipients}
+    known = told.union(reported)
+    for rcpt, row in rows.items():
+        if row.status is Status.BOUNCED and rcpt not in known:
+            yield f"{rcpt} bounced, and its sender was not told: {row.reason}, {row.attempts} attempts"
+
+
+def _lost(ledger: Ledger, copies: Counter[str], rows: Rows) -> Iterator[str]:
     for entry in ledger.of(Fate.ACKED):
         for rcpt in entry.recipients:
             row = rows.get(rcpt)
@@ -99,8 +119,6 @@ def _lost(
                 yield f"{rcpt} is {row.status.value}"
             elif row.status in _ARRIVED and not copies[rcpt]:
                 yield f"{rcpt} is {row.status.value} and did not arrive"
-            elif row.status is Status.BOUNCED and rcpt not in reported:
-                yield f"{rcpt} bounced, and its sender was not told: {row.reason}, {row.attempts} attempts"
             elif row.status is Status.BOUNCED and rcpt.startswith("fine-"):
                 yield f"{rcpt} bounced without a reason"
             elif rcpt.startswith("hard-") and row.status is not Status.BOUNCED:
@@ -135,25 +153,6 @@ def _unmarked(copies: Counter[str], rows: Rows) -> Iterator[str]:
             yield f"{rcpt} came {count} times, and nothing says so"
         elif row.status not in _ARRIVED and not row.possible_duplicate:
             yield f"{rcpt} came, and is {row.status.value}"
-
-
-def _history(relay: Daemon) -> Iterator[str]:
-    """Yield what is wrong with the file, and with the events in it: each is told once, to all who are to hear it."""
-    with closing(apsw.Connection(str(relay.queue), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-        if (found := db.execute("PRAGMA integrity_check").get) != "ok":
-            yield f"integrity check: {found}"
-        finals = [(str(rcpt), int(str(count))) for rcpt, count in db.execute(_FINAL)]
-        yield from (
-            f"{rcpt} has {count} ends in the history" for rcpt, count in finals if count > 1
-        )
-        if untold := db.execute(UNTOLD).get:
-            yield f"{untold} events have no webhook"
-
-
-def _unreported(relay: Daemon) -> set[str]:
-    """Return whose senders got no report because there were too many."""
-    with closing(apsw.Connection(str(relay.queue), flags=apsw.SQLITE_OPEN_READONLY)) as db:
-        return {str(address) for (address,) in db.execute(_UNREPORTED)}
 
 
 def _log(relay: Daemon) -> Iterator[str]:

@@ -39,11 +39,6 @@ ZONES = {
 }
 WEBHOOKS = '[webhooks]\nallow_http = true\nallow_networks = ["127.0.0.1/32"]\n'
 _NOBODY = "http://127.0.0.1:8443/"
-UNTOLD = (
-    "SELECT count(*) FROM event e JOIN subscription s ON s.kind = e.kind"
-    " WHERE NOT EXISTS (SELECT 1 FROM delivery d WHERE d.event = e.id)"
-)
-"""How many events have no row for the webhook, which is written with them."""
 
 _SIZES = (2, 2, 2, 20, 300, 9000)  # lines; the last is kept on a file of its own
 _KINDS = ("fine", "fine", "fine", "soft", "hard")

@@ -18,9 +18,9 @@ from relayd.mail.content import Content
 from relayd.ports.view import Query, RecipientRow, Status
 from relayd.store import open_view
 from tests.proof.disk import Disk, State
+from tests.proof.queues import UNTOLD
 from tests.proof.record import Kind, Step, read
 from tests.proof.recording import (
-    UNTOLD,
     WEBHOOKS,
     Recording,
     a_next_hop,

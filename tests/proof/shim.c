@@ -13,7 +13,8 @@
  * Points: `target` (0: who gets there; else a process, or minus a group) is killed when a process has passed the steps in
  * their order, the last one `left` times. A step is an operation and what it has to be about: a pattern of the path below the
  * folder, or octets that go out or come in on a socket, or nothing for any. Small letters stand for before the operation, capitals for after it:
- * w a write to a file, s a sync, o an opening, n a new name, u a removal, t what a socket sends, r what it receives.
+ * w a write to a file, s a sync, o an opening, n a new name, u a removal, t what a socket sends, r what it receives; q what a
+ * socket sends to PostgreSQL, a its answers.
  *
  * Clocks: `real`, `boot` and `monotonic` are nanoseconds that those clocks are off. A sync takes PROOF_SYNC microseconds longer than it does by itself, as on a disk: folders in memory are quick.
  */
@@ -36,6 +37,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -66,6 +68,7 @@ static int record = -1;
 static struct shared *all;
 static useconds_t sync_takes;
 
+#define SOCKETS "tTrRqQaA"
 #define REAL(name) ((__typeof__(&name))dlsym(RTLD_NEXT, #name))
 
 /* Begin where the environment says so: from the start, or after a fork of who was not looked at. */
@@ -136,7 +139,7 @@ static int path_at(int at, const char *name, char *path) {
 /* Points */
 
 static int is_about(const struct step *step, const char *what, size_t length) {
-  if (strchr("tTrR", step->operation)) return !step->about[0] || memmem(what, length, step->about, strlen(step->about));
+  if (strchr(SOCKETS, step->operation)) return !step->about[0] || memmem(what, length, step->about, strlen(step->about));
   return !fnmatch(step->about, what + folder_length + (what[folder_length] == '/'), 0);
 }
 
@@ -165,12 +168,19 @@ static void at(char operation, const char *what, size_t length) {
 static int is_socket_watched(void) {
   if (!all) return 0;
   uint64_t passed = __atomic_load_n(&all->passed, __ATOMIC_ACQUIRE);
-  return passed < __atomic_load_n(&all->steps, __ATOMIC_ACQUIRE) && strchr("tTrR", all->step[passed].operation);
+  return passed < __atomic_load_n(&all->steps, __ATOMIC_ACQUIRE) && strchr(SOCKETS, all->step[passed].operation);
 }
 
 static int is_socket(int fd) {
   struct stat found;
   return !fstat(fd, &found) && S_ISSOCK(found.st_mode);
+}
+
+/* Tell whether PostgreSQL is at the other end: its sockets have a name. */
+static int is_database(int fd) {
+  struct sockaddr_un peer = {0};
+  socklen_t length = sizeof peer - 1;
+  return !getpeername(fd, (struct sockaddr *)&peer, &length) && peer.sun_family == AF_UNIX && strstr(peer.sun_path, ".s.PGSQL.");
 }
 
 static void at_parts(char operation, const struct iovec *parts, int count, size_t length) {
@@ -253,9 +263,10 @@ ssize_t write(int fd, const void *data, size_t length) {
   static __typeof__(&write) real;
   if (!real) real = REAL(write);
   if (is_socket_watched() && is_socket(fd)) {
-    at('t', data, length);
+    int asks = is_database(fd);
+    at(asks ? 'q' : 't', data, length);
     ssize_t done = real(fd, data, length);
-    if (done > 0) at('T', data, done);
+    if (done > 0) at(asks ? 'Q' : 'T', data, done);
     return done;
   }
   WRITING(real(fd, data, length), note_written(fd, lseek(fd, 0, SEEK_CUR) - done, data, done))
@@ -264,9 +275,10 @@ ssize_t writev(int fd, const struct iovec *parts, int count) {
   static __typeof__(&writev) real;
   if (!real) real = REAL(writev);
   if (is_socket_watched() && is_socket(fd)) {
-    at_parts('t', parts, count, length_of(parts, count));
+    int asks = is_database(fd);
+    at_parts(asks ? 'q' : 't', parts, count, length_of(parts, count));
     ssize_t done = real(fd, parts, count);
-    if (done > 0) at_parts('T', parts, count, done);
+    if (done > 0) at_parts(asks ? 'Q' : 'T', parts, count, done);
     return done;
   }
   WRITING(real(fd, parts, count), note_range(fd, lseek(fd, 0, SEEK_CUR) - done, done))
@@ -459,39 +471,41 @@ ssize_t send(int fd, const void *data, size_t length, int flags) {
   static __typeof__(&send) real;
   if (!real) real = REAL(send);
   if (!is_socket_watched()) return real(fd, data, length, flags);
-  at('t', data, length);
+  int asks = is_database(fd);
+  at(asks ? 'q' : 't', data, length);
   ssize_t done = real(fd, data, length, flags);
-  if (done > 0) at('T', data, done);
+  if (done > 0) at(asks ? 'Q' : 'T', data, done);
   return done;
 }
 ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
   static __typeof__(&sendmsg) real;
   if (!real) real = REAL(sendmsg);
   if (!is_socket_watched()) return real(fd, message, flags);
-  at_parts('t', message->msg_iov, message->msg_iovlen, length_of(message->msg_iov, message->msg_iovlen));
+  int asks = is_database(fd);
+  at_parts(asks ? 'q' : 't', message->msg_iov, message->msg_iovlen, length_of(message->msg_iov, message->msg_iovlen));
   ssize_t done = real(fd, message, flags);
-  if (done > 0) at_parts('T', message->msg_iov, message->msg_iovlen, done);
+  if (done > 0) at_parts(asks ? 'Q' : 'T', message->msg_iov, message->msg_iovlen, done);
   return done;
 }
 ssize_t read(int fd, void *data, size_t length) {
   static __typeof__(&read) real;
   if (!real) real = REAL(read);
   ssize_t done = real(fd, data, length);
-  if (done > 0 && is_socket_watched()) at('R', data, done);
+  if (done > 0 && is_socket_watched()) at(is_database(fd) ? 'A' : 'R', data, done);
   return done;
 }
 ssize_t recv(int fd, void *data, size_t length, int flags) {
   static __typeof__(&recv) real;
   if (!real) real = REAL(recv);
   ssize_t done = real(fd, data, length, flags);
-  if (done > 0 && is_socket_watched()) at('R', data, done);
+  if (done > 0 && is_socket_watched()) at(is_database(fd) ? 'A' : 'R', data, done);
   return done;
 }
 ssize_t recvmsg(int fd, struct msghdr *message, int flags) {
   static __typeof__(&recvmsg) real;
   if (!real) real = REAL(recvmsg);
   ssize_t done = real(fd, message, flags);
-  if (done > 0 && is_socket_watched()) at_parts('R', message->msg_iov, message->msg_iovlen, done);
+  if (done > 0 && is_socket_watched()) at_parts(is_database(fd) ? 'A' : 'R', message->msg_iov, message->msg_iovlen, done);
   return done;
 }
 

@@ -57,6 +57,7 @@ add_headers = "never"
 address = "unix:{folder}/smtp.sock"
 [limits]
 message_size = "{message_size}"
+{limits_more}
 [smarthost]
 hosts = ["{smarthost_host}:{smarthost}"]
 tls = "{smarthost_tls}"
@@ -138,6 +139,7 @@ class Daemon:
             "smarthost_tls": "off",
             "smarthost_more": "",
             "message_size": "2MB",
+            "limits_more": "",
             "connections": 20,
             "more": "",
         } | settings
