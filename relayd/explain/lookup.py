@@ -14,9 +14,14 @@ _IN_SMARTHOST = {"smarthosts", "senders"}  # tables of names that have keys of [
 def explain(word: str) -> list[Entry]:
     """Return what describes the word; empty: nothing does. Raises RelaydError."""
     wanted = word.strip().lower()
+    plain = _INDEX.sub("", wanted).strip("[]")  # of a list, or a table as the file has it
+    return _named(wanted) or _by_code(wanted) or _named(plain) or _setting(plain)
+
+
+def _named(wanted: str) -> list[Entry]:
+    """Return what has that name, or one below it."""
     found = [entry for entry in entries() if entry.name.lower() == wanted]
-    found += [entry for entry in entries() if entry.name.lower().startswith(f"{wanted}.")]
-    return found or _by_code(wanted) or _setting(word.strip())
+    return found + [entry for entry in entries() if entry.name.lower().startswith(f"{wanted}.")]
 
 
 def names() -> list[str]:
@@ -39,7 +44,7 @@ def _by_code(word: str) -> list[Entry]:
 def _setting(word: str) -> list[Entry]:
     """Return the description of a key, or that of the table that it is in, or all keys of a table."""
     known = [entry for entry in entries() if entry.kind == _SETTING]
-    parts = _QUOTED.sub("x", _INDEX.sub("", word.lower().strip("[]"))).split(".")
+    parts = _QUOTED.sub("x", word).split(".")
     if parts[0] in _IN_SMARTHOST and len(parts) > 2:
         beside = ".".join(["smarthost", *parts[2:]])
         if found := [entry for entry in known if entry.name == beside]:

@@ -71,6 +71,8 @@ def test_every_event_is_explained(kind: EventKind) -> None:
     ("530 5.7.0 Authentication required", "reply to a client"),
     ("smarthost", "setting"),
     ("listen[0].tls", "setting"),
+    ("smarthost.hosts[0]", "setting"),
+    ("[smarthost]", "setting"),
 ])  # fmt: skip
 def test_every_word_is_explained(word: str, kind: str) -> None:
     assert kind in kinds_of(word)
