@@ -52,7 +52,7 @@ def missing_fields(content: bytes, *, message_id: str, at: datetime, author: str
         for name, value in wanted.items()
         if value and name.lower().encode() not in there
     }
-    signed = set() if is_body or not missing else _signed_names(header)
+    signed = set() if is_body or not missing else signed_names(header)
     added = "".join(
         f"{name}: {value}\r\n" for name, value in missing.items() if name.lower() not in signed
     )
@@ -65,12 +65,12 @@ def without_bcc(content: bytes) -> bytes:
     header = content[:end]
     if b"bcc" not in header.lower():
         return content
-    signed = _signed_names(header)
+    signed = signed_names(header)
     kept = _BCC.sub(lambda found: found[0] if found[1].decode().lower() in signed else b"", header)
     return kept + content[end:]
 
 
-def _signed_names(header: bytes) -> set[str]:
+def signed_names(header: bytes) -> set[str]:
     """Return the names in lower case of the fields that signatures of the message cover."""
     fields = values_of(header, "DKIM-Signature", "ARC-Message-Signature")
     lists = [tag[1] for value in fields for tag in _SIGNED.finditer(value)]

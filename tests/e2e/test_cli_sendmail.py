@@ -137,14 +137,17 @@ def test_php(caller: Caller, daemon: Daemon) -> None:
 
 
 def test_cron(caller: Caller) -> None:
-    """The job's output is the message; cron writes a From and a To of its own."""
+    """The job's output is the message; cron writes a From and a To of its own, without a domain."""
     given = b'From: "(Cron Daemon)" <root>\nTo: root\nSubject: Cron <root@h> ls\n\n.\n..\nout\n'
     mail, paths, content = caller.sent(
         "-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", given=given
     )
     assert paths == ["root@relay.test"]
     assert "8BITMIME" not in mail
-    assert content.endswith(given.replace(b"\n", b"\r\n"))
+    outside = given.replace(b"<root>\n", b"<root@relay.test>\n").replace(
+        b": root", b": root@relay.test"
+    )
+    assert content.endswith(outside.replace(b"\n", b"\r\n"))
     assert content.count(b"\r\nFrom: ") == 1
 
 
@@ -259,12 +262,12 @@ def test_dsn_parameters_go_along(caller: Caller, smarthost: SmarthostThread) -> 
 def test_mail_to_local_users_goes_where_the_aliases_say(
     caller: Caller, daemon: Daemon, smarthost: SmarthostThread, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """By commands alone, the daemon runs on; the header stays, the history knows who was written to."""
+    """By commands alone, the daemon runs on; the header does not tell, the history knows who was written to."""
     settings = ("-c", str(daemon.file))
     assert run([*settings, "config", "set", "aliases.root=you@y.test", "aliases.cron=root"]) == 0
     _, paths, content = caller.sent("Root", "cron", "app@x.test", given=b"To: root\n\nDisk full\n")
     assert paths == ["you@y.test", "app@x.test"]
-    assert fields_of(content)["To"] == "root"
+    assert fields_of(content)["To"] == "root@relay.test"
     assert "ORCPT=rfc822;Root@relay.test" in smarthost.messages[-1].rcpts[0]
     capsys.readouterr()
     assert run([*settings, "status", "--recipient", "you@y.test", "--json"]) == 0

@@ -16,6 +16,7 @@ from relayd.cli.sendmail.handover import Handover, NotQueued, converse, find_end
 from relayd.cli.sendmail.options import Options, UsageError, parse_options
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.address_list import parse_addresses
+from relayd.mail.qualified import qualified
 from relayd.mail.reply import clean_text
 from relayd.mail.submission import (
     local_message,
@@ -108,6 +109,7 @@ def _hand_over(
     daemon: Handover, options: Options, recipients: Sequence[Address], message: bytes
 ) -> None:
     """Queue the message, completed with our domain, which only the daemon knows."""
+    message = qualified(message, daemon.fqdn)
     sender = _here(options.sender, daemon.fqdn) if options.sender else _user(daemon.fqdn)
     at = datetime.now(UTC).astimezone()  # noqa: TID251 -- a command is where the time comes from
     added = missing_fields(
