@@ -23,12 +23,12 @@ import structlog
 from relayd.errors import AddressInUse, RelaydError
 from relayd.logs.operational import configure
 from relayd.logs.writer import try_status_log
-from relayd.net.dns.trusted import why_no_dane
 from relayd.policy.stopping import HAND_OVER_WITHIN, LEAVES_FOR, stop_times
 from relayd.settings import Settings
 from relayd.settings.dkim import with_kept_keys
 from relayd.store.url import lock_file
 from relayd.supervisor.generation import Generation, Timeouts
+from relayd.supervisor.in_force import tell_of
 from relayd.supervisor.leaving import Leaving
 from relayd.supervisor.lock import QueueLock
 from relayd.supervisor.pending_requests import PendingRequests
@@ -37,7 +37,6 @@ from relayd.supervisor.sockets import Addresses, addresses_of
 from relayd.supervisor.starter import Starter, WorkerMain
 from relayd.supervisor.wish import Wish
 from relayd.systemd import Notifier, inherited_sockets, watchdog_period
-from relayd.worker.descriptors import descriptors, shares_of
 
 Reload = Callable[[], Settings]
 
@@ -46,10 +45,6 @@ NOT_STARTED = "the workers did not start with the new settings"
 STOPS = "the daemon stops"
 FIX_EVERY = 1.0  # seconds between two looks at the files of unix sockets
 FIX_LATER = 30.0  # after one could not be made anew, or workers with it did not start
-_NO_REPORTS = (
-    "TLS reports have to be signed, and no [[dkim]] table is of the domain of fqdn:"
-    ' add one, or set tlsrpt.send = "off"'
-)
 CLOCK_JUMP = 5.0  # a longer gap means that this process itself was stopped, and cannot blame others
 
 log = structlog.get_logger()
@@ -97,7 +92,7 @@ class Supervisor:
 
     def serve(self) -> int:
         """Run until a signal or a hopeless generation ends it; return the exit code."""
-        self._log_addresses()
+        tell_of(self._current.settings, unused=self._addresses.unused(self._current.settings))
         gc.collect()
         gc.freeze()  # what is loaded now stays shared between the workers
         signals = Signals()
@@ -110,47 +105,6 @@ class Supervisor:
             signals.close()
         log.info("stopped", exit_code=self._exit_code)
         return self._exit_code
-
-    def _log_addresses(self) -> None:
-        for listener in self._current.settings.listeners:
-            log.info("listening", address=listener.address)
-        if self._current.settings.metrics is not None:
-            log.info("metrics_served", address=str(self._current.settings.metrics))
-        for warning in self._current.settings.warnings:
-            log.warning("settings_warning", reason=warning)
-        if (why := why_no_dane(self._current.settings)) is not None:
-            log.warning("dane_off", fault="local", reason=why)
-        if (
-            self._current.settings.tlsrpt.is_unsigned
-            and self._current.settings.routes.may_be_direct
-        ):
-            log.info("tls_reports_off", reason=_NO_REPORTS)
-        self._log_keys()
-        for address in self._addresses.unused(self._current.settings):
-            log.warning("socket_unused", address=address)
-        self._log_bounds()
-
-    def _log_keys(self) -> None:
-        for each in self._current.settings.dkim:
-            if each.problem:
-                log.error(
-                    "dkim_key_unusable",
-                    fault="local",
-                    key=each.name,
-                    reason=each.problem,
-                    signs_on=not each.is_unusable,  # as it was read before
-                )
-
-    def _log_bounds(self) -> None:
-        """Say how many connections a worker may have, and if that is less than the settings say."""
-        limits = self._current.settings.limits
-        shares = shares_of(limits)
-        (log.info if shares.clients >= limits.connections else log.warning)(
-            "connections_bounded",
-            descriptors=descriptors(),
-            clients=shares.clients,
-            servers=shares.servers,
-        )
 
     def _turn(self, signals: Signals) -> None:
         self._wait(signals)
@@ -400,7 +354,7 @@ class Supervisor:
             self._next, leaving, self._current = None, self._current, coming
             configure(coming.settings.log)
             self._fixing = False
-            self._log_addresses()
+            tell_of(self._current.settings, unused=self._addresses.unused(self._current.settings))
             self._replace(leaving, "reloaded", now)
             self._pending.answer(coming.settings)
         elif late or coming.exit_code is not None:

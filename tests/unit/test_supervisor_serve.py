@@ -22,6 +22,7 @@ from relayd.receiver import accept_balance
 from relayd.settings import TlsrptSettings
 from relayd.supervisor import leaving
 from relayd.supervisor.generation import Timeouts
+from relayd.supervisor.in_force import tell_of
 from relayd.supervisor.processes import Worker
 from relayd.supervisor.serve import CLOCK_JUMP, Supervisor
 from relayd.systemd import Notifier
@@ -151,13 +152,13 @@ def test_that_tls_reports_cannot_be_signed_is_told_at_start(
     supervisor: Supervisor, sends: str, *, is_direct: bool, is_told: bool
 ) -> None:
     """Without a key nobody would believe them."""
-    supervisor._current.settings = replace(
+    settings = replace(
         supervisor._current.settings,
         routes=RouteRules(use_remote_smtp=is_direct),
         tlsrpt=TlsrptSettings(send=ReportsSent(sends)),
     )
     with capture_logs() as told:
-        supervisor._log_addresses()
+        tell_of(settings, unused=())
     assert ("tls_reports_off" in [line["event"] for line in told]) is is_told
 
 
