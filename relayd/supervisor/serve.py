@@ -35,7 +35,7 @@ from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Signals, Worker
 from relayd.supervisor.sockets import Addresses, addresses_of
 from relayd.supervisor.starter import Starter, WorkerMain
-from relayd.supervisor.wish import Wish
+from relayd.supervisor.wanted_reload import WantedReload
 from relayd.systemd import Notifier, inherited_sockets, watchdog_period
 
 Reload = Callable[[], Settings]
@@ -80,7 +80,7 @@ class Supervisor:
         self._next_deadline = 0.0
         self._leaving = Leaving()
         self._announced = False
-        self._wish = Wish()  # for a reload
+        self._wanted = WantedReload()  # for a reload
         self._pending = PendingRequests()
         self._stopping = False
         self._stops_at: float | None = None  # while it only says that it will
@@ -133,8 +133,8 @@ class Supervisor:
             if descriptor >= 0:
                 poll.register(descriptor, select.POLLIN)
         due = [each.due_at for each in self._generations() if each.due_at is not None]
-        if self._wish.put_off_until is not None:
-            due.append(self._wish.put_off_until)
+        if self._wanted.put_off_until is not None:
+            due.append(self._wanted.put_off_until)
         pause = min([TICK, *(at - time.monotonic() for at in due)])
         poll.poll(max(0, pause) * 1000)
 
@@ -166,7 +166,7 @@ class Supervisor:
                 pass
 
     def _want_reload(self) -> None:
-        self._wish.make(time.monotonic())
+        self._wanted.make(time.monotonic())
         for worker in self._workers():  # they open their logs again
             worker.signal(signal.SIGHUP)
 
@@ -277,8 +277,8 @@ class Supervisor:
                 self._announce("started")
         elif self._next is not None:
             self._watch_next(self._next, now)
-        elif self._wish:
-            if self._wish.is_due(now) and self._leaving.make_room():
+        elif self._wanted:
+            if self._wanted.is_due(now) and self._leaving.make_room():
                 self._begin_reload(now)
         elif now >= self._fix_at:
             self._fix_sockets(now)
@@ -299,15 +299,15 @@ class Supervisor:
             settings = replace(settings, dkim=kept)
             if settings != self._current.settings:
                 self._prepare(settings, now)
-                self._wish.end()
+                self._wanted.end()
                 return
         except RelaydError as error:
-            if self._is_let_go_of(error) and self._wish.put_off(now):
+            if self._is_let_go_of(error) and self._wanted.put_off(now):
                 return
             reasons = str(error).splitlines()
             for line in reasons:
                 log.error("reload_refused", error=line)  # noqa: TRY400 - the operator's to fix
-        self._wish.end()
+        self._wanted.end()
         self._announce("settings_kept")
         self._pending.answer(self._current.settings, reasons)
 
@@ -373,7 +373,7 @@ class Supervisor:
 
     def _stop(self, exit_code: int, now: float) -> None:
         self._stopping = True
-        self._wish.end()
+        self._wanted.end()
         self._exit_code = exit_code
         self._notifier.send("STOPPING=1", "STATUS=Stopping")
         self._addresses.close()

@@ -1,10 +1,10 @@
-"""The wish for a reload: whether there is one, and from when on it is worth a try."""
+"""A reload that somebody wants: whether there is one, and from when on it is worth a try."""
 
 LET_GO_WITHIN = 10.0  # seconds for workers of earlier settings to let go of an address
 LOOK_AGAIN = 0.05  # seconds between two looks whether they have
 
 
-class Wish:
+class WantedReload:
     """One, however often it is said before it is carried out."""
 
     def __init__(self) -> None:
