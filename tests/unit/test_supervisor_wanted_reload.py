@@ -1,4 +1,4 @@
-"""A wanted for a reload is carried out once, or put off for a while and then refused."""
+"""A reload that is wanted is carried out once, or put off for a while and then refused."""
 
 from relayd.supervisor.wanted_reload import LET_GO_WITHIN, LOOK_AGAIN, WantedReload
 
