@@ -7,8 +7,8 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,6 +30,10 @@ class Bound:
 
     sockets: tuple[socket.socket, ...]
     file: tuple[str, os.stat_result] | None = None  # of a unix socket
+
+    def listen(self, address: str) -> None:
+        """Have clients connect. Raises StartError, AddressInUse."""
+        listen(self.sockets, address)
 
     def close(self) -> None:
         for each in self.sockets:
@@ -56,13 +60,26 @@ class Bound:
                 Path(path).unlink()
 
 
-def listen_tcp(
-    endpoint: HostPort, *, beside: Iterable[socket.socket] = ()
-) -> tuple[socket.socket, ...]:
-    """Listen on each address of the host; an address that this machine lacks is skipped if others remain.
+def listen_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
+    """Listen on each address of the host, as `bind_tcp` has them."""
+    sockets = bind_tcp(endpoint)
+    listen(sockets, str(endpoint))
+    return sockets
 
-    `beside` are sockets of ours that may listen on the same port of another address, or of this one by another name. Raises
-    StartError, AddressInUse where somebody else listens.
+
+def listen(sockets: Iterable[socket.socket], address: str) -> None:
+    """Have clients connect to sockets that are bound. Raises StartError, AddressInUse; they are open then, too."""
+    try:
+        for each in sockets:
+            each.listen(BACKLOG)
+    except OSError as error:
+        raise _refusal(address, error) from error
+
+
+def bind_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
+    """Take each address of the host; one that this machine lacks is skipped if others remain.
+
+    Nobody can connect yet, so that to take an address and give it up again is noticed by nobody. Raises StartError, AddressInUse.
     """
     sockets: list[socket.socket] = []
     missing: OSError | None = None
@@ -72,8 +89,7 @@ def listen_tcp(
         )
         for family, _, _, _, address in found:
             try:
-                with _sharing(beside, endpoint.port) as shares:
-                    sockets.append(_listen(family, address, shares=shares))
+                sockets.append(_bound(family, address))
             except OSError as error:
                 if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                     raise
@@ -87,50 +103,21 @@ def listen_tcp(
     return tuple(sockets)
 
 
-@contextmanager
-def _sharing(ours: Iterable[socket.socket], port: int) -> Iterator[bool]:
-    """Have those of our sockets with that port let another one of ours in, for the length of the block; tell whether there are any.
-
-    All addresses of a machine (0.0.0.0) and one of them are in each other's way.
-    """
-    those = [
-        each for each in ours if each.family != socket.AF_UNIX and each.getsockname()[1] == port
-    ]
-    for each in those:
-        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    try:
-        yield bool(those)
-    finally:
-        for each in those:
-            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
-
-
-def _listen(
-    family: int,
-    address: tuple[str | int, ...] | tuple[int, bytes] | str,
-    *,
-    shares: bool = False,
-) -> socket.socket:
-    """`shares`: with others that have said the same meanwhile."""
+def _bound(family: int, address: tuple[str | int, ...] | tuple[int, bytes] | str) -> socket.socket:
     # asyncio sends at once (TCP_NODELAY) only where the protocol is named: else an answer in two parts may take 40 ms.
     protocol = 0 if family == socket.AF_UNIX else socket.IPPROTO_TCP
-    listening = socket.socket(family, socket.SOCK_STREAM, protocol)
+    bound = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         if family != socket.AF_UNIX:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
-            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if shares:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listening.bind(address)
-        listening.listen(BACKLOG)
-        if shares:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(address)
     except OSError:
-        listening.close()
+        bound.close()
         raise
-    listening.settimeout(0)
-    return listening
+    bound.settimeout(0)
+    return bound
 
 
 def listen_unix(path: str, mode: int) -> Bound:
@@ -144,7 +131,8 @@ def listen_unix(path: str, mode: int) -> Bound:
     try:
         _check_abandoned(file)
         file.unlink(missing_ok=True)
-        listening = _listen(socket.AF_UNIX, path)
+        listening = _bound(socket.AF_UNIX, path)
+        listening.listen(BACKLOG)
         file.chmod(mode)
         return Bound((listening,), (path, file.lstat()))
     except OSError as error:
@@ -171,6 +159,11 @@ def _check_abandoned(path: Path) -> None:
         except BlockingIOError:
             pass
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def port_of(address: str) -> str:
+    """Return the port of an address as settings have it; empty: it has none."""
+    return "" if address.startswith(("unix:", "systemd:")) else address.rpartition(":")[2]
 
 
 def _refusal(address: str, error: OSError) -> StartError:

@@ -51,7 +51,7 @@ from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
-RELOAD_TIMEOUT = 120.0  # one may be under way; each has 30 s, and may wait 35 s for room
+RELOAD_TIMEOUT = 140.0  # one may be under way; each has 30 s, and may wait 35 s for room, and 10 s for an address
 _CHUNK = 256 * 1024
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from relayd.sockets import port_of
 from relayd.supervisor.generation import report_end
 from relayd.supervisor.processes import Worker
 
@@ -59,8 +60,9 @@ class Leaving:
             self._sets.append(_Set([*workers], addresses))
 
     def may_hold(self, address: str) -> bool:
-        """Tell whether some may listen there still: they let go of it as soon as they hear that they are to leave."""
-        return any(address in each.addresses for each in self._sets)
+        """Tell whether some may listen there still, or on that port by another name. They let go as soon as they hear that they are to leave."""
+        port = port_of(address)
+        return any(port == port_of(other) for each in self._sets for other in each.addresses)
 
     def make_room(self) -> bool:
         """Tell whether another set may come up; if not, see that one may soon."""

@@ -26,7 +26,7 @@ class PendingRequests:
         self._waiting.append(worker)
 
     def begin(self) -> None:
-        """Note that a reload reads the settings now, perhaps once more."""
+        """Note that a reload reads the settings now, perhaps once more: asked for again while it waits."""
         self._served, self._waiting = [*self._served, *self._waiting], []
 
     def answer(self, settings: Settings, reasons: Sequence[str] = ()) -> None:

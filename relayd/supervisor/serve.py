@@ -166,7 +166,7 @@ class Supervisor:
                 pass
 
     def _want_reload(self) -> None:
-        self._wanted.make(time.monotonic())
+        self._wanted.ask()
         for worker in self._workers():  # they open their logs again
             worker.signal(signal.SIGHUP)
 
@@ -290,19 +290,17 @@ class Supervisor:
         self._tell_status()
 
     def _begin_reload(self, now: float) -> None:
-        self._pending.begin()
         reasons: list[str] = []
-        self._notifier.reloading()
+        settings = self._wanted.settings
         try:
-            settings = self._current.settings if self._reload is None else self._reload()
-            kept = with_kept_keys(settings.dkim, self._current.settings.dkim)
-            settings = replace(settings, dkim=kept)
+            if settings is None:
+                settings = self._read()
             if settings != self._current.settings:
                 self._prepare(settings, now)
                 self._wanted.end()
                 return
         except RelaydError as error:
-            if self._is_let_go_of(error) and self._wanted.put_off(now):
+            if settings is not None and self._is_put_off(error, settings, now):
                 return
             reasons = str(error).splitlines()
             for line in reasons:
@@ -311,9 +309,20 @@ class Supervisor:
         self._announce("settings_kept")
         self._pending.answer(self._current.settings, reasons)
 
-    def _is_let_go_of(self, error: RelaydError) -> bool:
-        """Tell whether it is an address that workers of earlier settings had, who need a moment to let go of it."""
-        return isinstance(error, AddressInUse) and self._leaving.may_hold(error.address)
+    def _read(self) -> Settings:
+        """Read the settings that the reload is for. Raises RelaydError."""
+        self._pending.begin()
+        self._notifier.reloading()
+        settings = self._current.settings if self._reload is None else self._reload()
+        return replace(settings, dkim=with_kept_keys(settings.dkim, self._current.settings.dkim))
+
+    def _is_put_off(self, error: RelaydError, settings: Settings, now: float) -> bool:
+        """Try again in a moment if workers of earlier settings may have the address: they need one to let go of it."""
+        return (
+            isinstance(error, AddressInUse)
+            and self._leaving.may_hold(error.address)
+            and self._wanted.put_off(settings, now)
+        )
 
     def _prepare(self, settings: Settings, now: float) -> None:
         """Take what the new settings need, before anything of the old is given up. Raises StartError."""

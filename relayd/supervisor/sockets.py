@@ -8,16 +8,18 @@ listener's socket is open to every local user (0666), like a port on the loopbac
 """
 
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from relayd.errors import StartError
+from relayd.errors import AddressInUse, StartError
 from relayd.settings import HostPort, LineEndings, ListenerAuth, ListenerSettings, Settings
-from relayd.sockets import Bound, listen_tcp, listen_unix
+from relayd.sockets import Bound, bind_tcp, listen_unix, port_of
 from relayd.supervisor.lock import make_directory
 
 LISTENER_MODE = 0o666  # its directory and `networks` say who may come in
+_NOT_AT_ONCE = "relayd itself listens on {}, and lets go of it only when it stops; stop relayd, change the settings, and start it"
+_BOTH = "these settings have {} as well, and one is in the way of the other"
 CONTROL_MODE = 0o660  # the group may act
 
 
@@ -29,29 +31,39 @@ class Addresses:
         self._bound: dict[str, Bound] = {}
 
     def open(self, settings: Settings) -> None:
-        """Bind what `settings` name and is not bound yet: all of it, or StartError and none.
+        """Listen on what `settings` name and nobody of ours listens on yet: all of it, or StartError and none.
 
-        A unix socket whose file is lost is made anew; who has connected to the old one stays so. AddressInUse where
-        somebody else listens, who may be workers of ours that leave.
+        No client can connect before all of it is ours. A unix socket whose file is lost is made anew; who has connected to
+        the old one stays so. AddressInUse where somebody else listens, who may be workers of ours that leave.
         """
         added: dict[str, Bound] = {}
         known = {key for key, bound in self._bound.items() if not bound.is_lost}
         try:
-            for key, bind in _wanted(settings, beside=self._sockets()):
+            for key, bind in _wanted(settings):
                 if key not in self._inherited and key not in known and key not in added:
                     added[key] = bind()
-        except StartError:
+            for key, bound in added.items():
+                bound.listen(key)
+        except StartError as error:
+            reason = self._why(error, added)
             for bound in added.values():
                 bound.close()
                 bound.remove()
-            raise
+            raise reason from error
         for key in added.keys() & self._bound.keys():
             self._bound[key].close()
         self._bound |= added
 
-    def _sockets(self) -> list[socket.socket]:
-        everything = (*self._inherited.values(), *self._bound.values())
-        return [each for bound in everything for each in bound.sockets]
+    def _why(self, error: StartError, added: Mapping[str, Bound]) -> StartError:
+        """Return the error, or a better one where we ourselves are in the way: all addresses of a machine and one of them cannot be both."""
+        if not isinstance(error, AddressInUse):
+            return error
+        port = port_of(error.address)
+        for key, bound in {**self._inherited, **self._bound, **added}.items():
+            if key != error.address and port in _ports(bound):
+                remedy = _BOTH if key in added else _NOT_AT_ONCE
+                return StartError(f"cannot listen on {error.address}: {remedy.format(key)}")
+        return error
 
     def lost(self) -> list[str]:
         """Return the addresses of unix sockets to which nobody can connect any more."""
@@ -122,22 +134,24 @@ def _key(listener: ListenerSettings) -> str:
     return f"systemd:{listener.systemd_name}"
 
 
-def _wanted(
-    settings: Settings, *, beside: Sequence[socket.socket]
-) -> Iterator[tuple[str, Callable[[], Bound]]]:
-    """Yield each address that the settings name, and what binds it, beside those sockets of ours."""
+def _ports(bound: Bound) -> set[str]:
+    return {str(each.getsockname()[1]) for each in bound.sockets if each.family != socket.AF_UNIX}
+
+
+def _wanted(settings: Settings) -> Iterator[tuple[str, Callable[[], Bound]]]:
+    """Yield each address that the settings name, and what binds it."""
     directory = Path(settings.control_socket).parent  # listeners may be there too
     for listener in settings.listeners:
-        yield _key(listener), partial(_bind, listener, directory, beside)
+        yield _key(listener), partial(_bind, listener, directory)
     if settings.metrics is not None:
-        yield str(settings.metrics), partial(_bind_tcp, settings.metrics, beside)
+        yield str(settings.metrics), partial(_bind_tcp, settings.metrics)
     for path in (settings.control_socket, settings.console_smtp):
         yield f"unix:{path}", partial(_bind_unix, path, CONTROL_MODE, directory)
 
 
-def _bind(listener: ListenerSettings, directory: Path, beside: Sequence[socket.socket]) -> Bound:
+def _bind(listener: ListenerSettings, directory: Path) -> Bound:
     if listener.endpoint is not None:
-        return _bind_tcp(listener.endpoint, beside)
+        return _bind_tcp(listener.endpoint)
     if listener.unix_path is not None:
         return _bind_unix(listener.unix_path, LISTENER_MODE, directory)
     message = (
@@ -147,8 +161,8 @@ def _bind(listener: ListenerSettings, directory: Path, beside: Sequence[socket.s
     raise StartError(message)
 
 
-def _bind_tcp(endpoint: HostPort, beside: Sequence[socket.socket]) -> Bound:
-    return Bound(listen_tcp(endpoint, beside=beside))
+def _bind_tcp(endpoint: HostPort) -> Bound:
+    return Bound(bind_tcp(endpoint))
 
 
 def _bind_unix(path: str, mode: int, ours: Path) -> Bound:

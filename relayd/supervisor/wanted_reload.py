@@ -1,36 +1,45 @@
-"""A reload that somebody wants: whether there is one, and from when on it is worth a try."""
+"""A reload that somebody wants, and one that waits until workers of earlier settings have let go of an address."""
 
-LET_GO_WITHIN = 10.0  # seconds for workers of earlier settings to let go of an address
-LOOK_AGAIN = 0.05  # seconds between two looks whether they have
+from relayd.settings import Settings
+
+LET_GO_WITHIN = 10.0  # seconds, since an address could not be had
+LOOK_AGAIN = 0.05  # seconds between two looks whether it can
 
 
 class WantedReload:
-    """One, however often it is said before it is carried out."""
+    """One, however often it is asked for before it is carried out."""
 
     def __init__(self) -> None:
-        self._since: float | None = None
+        self._is_wanted = False
+        self._held_since: float | None = None
         self.put_off_until: float | None = None
+        self.settings: Settings | None = None  # those that were read, while it is put off
 
     def __bool__(self) -> bool:
-        return self._since is not None
+        return self._is_wanted
 
-    def make(self, now: float) -> None:
-        self._since, self.put_off_until = now, None
+    def ask(self) -> None:
+        """Want one with the settings of now; those that were read before count no longer."""
+        self._is_wanted = True
+        self.put_off_until = self.settings = None
 
     def is_due(self, now: float) -> bool:
         """Tell whether to carry it out now."""
         if self.put_off_until is not None and now < self.put_off_until:
             return False
         self.put_off_until = None
-        return self._since is not None
+        return self._is_wanted
 
-    def put_off(self, now: float) -> bool:
-        """Try again in a moment; tell whether there is time for that."""
-        if self._since is None or now >= self._since + LET_GO_WITHIN:
+    def put_off(self, settings: Settings, now: float) -> bool:
+        """Try again with these settings in a moment; tell whether there is time for that. Asking again gives no more of it."""
+        if self._held_since is None:
+            self._held_since = now
+        if now >= self._held_since + LET_GO_WITHIN:
             return False
-        self.put_off_until = now + LOOK_AGAIN
+        self.settings, self.put_off_until = settings, now + LOOK_AGAIN
         return True
 
     def end(self) -> None:
         """Note that it is carried out, or refused."""
-        self._since = self.put_off_until = None
+        self._is_wanted = False
+        self._held_since = self.put_off_until = self.settings = None

@@ -14,7 +14,8 @@ import pytest
 
 from relayd.errors import AddressInUse, StartError
 from relayd.settings import HostPort, Settings
-from relayd.sockets import BACKLOG, listen_tcp
+from relayd.sockets import BACKLOG, bind_tcp, listen_tcp
+from relayd.supervisor import sockets
 from relayd.supervisor.sockets import Addresses
 from tests.support.ports import free_port
 from tests.support.supervised import settings_of
@@ -165,33 +166,57 @@ def test_a_file_that_is_not_ours_any_more_is_not_removed(
 
 @pytest.mark.parametrize(
     ("before", "after"),
-    [
-        ("127.0.0.1", "0.0.0.0"),
-        ("0.0.0.0", "127.0.0.1"),
-        ("localhost", "127.0.0.1"),
-    ],
+    [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1"), ("localhost", "127.0.0.1")],
 )
-def test_an_address_of_ours_is_in_the_way_of_none_of_ours(
+def test_an_address_that_we_have_ourselves_is_said_to_be_ours(
     addresses: Addresses, tmp_path: Path, before: str, after: str
 ) -> None:
-    """A listener for this machine alone becomes one for all, by a reload; clients are served by one of both at each instant."""
+    """Whoever shares the port for a moment takes clients of the service that runs, so nobody does."""
     port = free_port()
     first, second = (settings_in(tmp_path, f"{each}:{port}") for each in (before, after))
     addresses.open(first)
+    with pytest.raises(StartError) as caught:
+        addresses.open(second)
+    assert not isinstance(caught.value, AddressInUse)
+    assert str(caught.value) == (
+        f"cannot listen on {after}:{port}: relayd itself listens on {before}:{port}, and lets go of it"
+        " only when it stops; stop relayd, change the settings, and start it"
+    )
+    addresses.close()
     addresses.open(second)
-    socket.create_connection(("127.0.0.1", port)).close()
-    addresses.close(but=second)
-    [(_, left)] = addresses.listeners(second)
-    assert not left.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT)
-    socket.create_connection(("127.0.0.1", port)).close()
+
+
+def test_two_addresses_that_cannot_be_both_are_named(addresses: Addresses, tmp_path: Path) -> None:
+    port = free_port()
+    with pytest.raises(StartError, match=r"these settings have 127\.0\.0\.1:\d+ as well"):
+        addresses.open(settings_in(tmp_path, f"127.0.0.1:{port}", f"0.0.0.0:{port}"))
+    addresses.open(settings_in(tmp_path, f"127.0.0.1:{port}", f"127.0.0.2:{port}"))
 
 
 def test_one_that_is_not_ours_is_in_the_way(addresses: Addresses, tmp_path: Path) -> None:
     port = free_port()
-    addresses.open(settings_in(tmp_path, f"127.0.0.1:{port}"))
     with socket.create_server(("127.0.0.2", port)), pytest.raises(AddressInUse) as caught:
         addresses.open(settings_in(tmp_path, f"0.0.0.0:{port}"))
     assert caught.value.address == f"0.0.0.0:{port}"
+
+
+def test_nobody_connects_to_an_address_that_is_given_up_again(
+    addresses: Addresses, tmp_path: Path
+) -> None:
+    """All are taken before clients can come to any: a client would wait, and then be reset."""
+    seen = []
+
+    def knock(endpoint: HostPort) -> tuple[socket.socket, ...]:
+        with socket.socket() as client:
+            seen.append(client.connect_ex(("127.0.0.1", first)))
+        return bind_tcp(endpoint)
+
+    first, second = free_port(), free_port()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sockets, "bind_tcp", knock)
+        addresses.open(settings_in(tmp_path, f"127.0.0.1:{first}", f"127.0.0.1:{second}"))
+    assert seen == [errno.ECONNREFUSED] * 2
+    socket.create_connection(("127.0.0.1", first)).close()
 
 
 def test_one_failure_undoes_all(addresses: Addresses, tmp_path: Path) -> None:
