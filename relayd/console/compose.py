@@ -95,12 +95,17 @@ def _encoded(text: str, name: str | None = None) -> str:
 
 
 def _body(mail: Mail) -> Message:
-    texts = [("plain", mail.text), ("html", mail.html)]
-    parts: list[Message] = [_lines(kind, text) for kind, text in texts if text is not None]
+    has_html = mail.html is not None
+    inline = [each for each in mail.attachments if each.content_id and has_html]
+    others = [each for each in mail.attachments if not (each.content_id and has_html)]
+    parts: list[Message] = [] if mail.text is None else [_lines("plain", mail.text)]
+    if mail.html is not None:
+        html = _lines("html", mail.html)
+        parts.append(_related(html, inline) if inline else html)
     if len(parts) > 1:
         parts = [_together("alternative", parts)]
-    if mail.attachments:
-        parts = [_together("mixed", [*parts, *map(_attached, mail.attachments)])]
+    if others:
+        parts = [_together("mixed", [*parts, *map(_attached, others)])]
     [body] = parts
     body["MIME-Version"] = "1.0"
     return body
@@ -115,11 +120,23 @@ def _together(kind: str, parts: Sequence[Message]) -> Message:
     return _part(MIMEMultipart(kind, _subparts=parts))
 
 
+def _related(html: Message, inline: Sequence[Attachment]) -> Message:
+    """Return HTML with what it shows by `cid:` (RFC 2387)."""
+    related = _together("related", [html, *map(_attached, inline)])
+    related.set_param("type", "text/html")
+    return related
+
+
 def _attached(given: Attachment) -> Message:
     part = _part(MIMEBase(given.maintype, given.subtype))
+    for name, value in given.parameters:
+        part.set_param(name, value)
     part.set_payload(given.content)
     encoders.encode_base64(part)
-    part["Content-Disposition"] = f"attachment;\r\n {_file_name(given.name)}"
+    shown = "inline" if given.content_id else "attachment"
+    part["Content-Disposition"] = f"{shown};\r\n {_file_name(given.name)}"
+    if given.content_id:
+        part["Content-ID"] = f"<{given.content_id}>"
     return part
 
 

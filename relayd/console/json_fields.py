@@ -9,11 +9,16 @@ import unicodedata
 from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
-_LINE = 998  # characters of a text for one line
+LINE = 998  # characters of a text for one line
+_WRONG = 20  # mistakes that are told
 _WORD = 900  # of it without a blank, where a long line can be folded
 _NO_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines
-_IN_LINES = frozenset("\t\n\r")
+_NO_TEXT = frozenset({"Cc", "Cs"})
+_IN_TEXT = frozenset(
+    "\t\n\v\f\r\x85"
+)  # programs that write texts put these between lines and pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +38,16 @@ class BadFields(ValueError):
 
 
 class Reader:
-    """Reads what it can, and notes what is wrong."""
+    """Reads what it can, and notes what is wrong: the first mistakes, and how many there are."""
 
     def __init__(self) -> None:
         self.wrong: list[WrongField] = []
+        self.count = 0
 
     def note(self, where: str, expected: str) -> None:
-        self.wrong.append(WrongField(where, expected))
+        self.count += 1
+        if self.count <= _WRONG:
+            self.wrong.append(WrongField(where or "body", expected))
 
     def fields(
         self, where: str, value: object, known: Collection[str] = ()
@@ -48,8 +56,8 @@ class Reader:
         if not isinstance(value, dict):
             self.note(where, "an object")
             return {}
-        unknown = value.keys() - known if known else ()
-        for name in unknown:
+        unknown = (name for name in value if known and name not in known)
+        for name in islice(unknown, _WRONG):
             inner = f"{where}." if where else ""
             self.note(f"{inner}{shown(name)}", f"one of {', '.join(sorted(known))}")
         return value
@@ -63,14 +71,14 @@ class Reader:
             return value
         return []
 
-    def line(self, where: str, value: object, *, limit: int = _LINE) -> str:
+    def line(self, where: str, value: object, *, limit: int = LINE) -> str:
         """Read text for one line."""
         if not isinstance(value, str):
             self.note(where, "a string")
         elif len(value) > limit:
             self.note(where, f"at most {limit} characters")
-        elif not _fits(value):
-            self.note(where, "text without control characters, ends of lines and lone surrogates")
+        elif (found := _misfit(value, _NO_LINE)) is not None:
+            self.note(where, f"text of one line, without control characters; it has {found}")
         elif value.isascii() and max(map(len, value.split(" "))) > _WORD:
             self.note(where, f"a blank after {_WORD} characters at the latest")
         else:
@@ -83,8 +91,8 @@ class Reader:
             return None
         if not isinstance(value, str):
             self.note(where, "a string")
-        elif not _fits(value, but=_IN_LINES):
-            self.note(where, "text without control characters and lone surrogates")
+        elif (found := _misfit(value, _NO_TEXT, but=_IN_TEXT)) is not None:
+            self.note(where, f"text without control characters; it has {found}")
         else:
             return value
         return ""
@@ -110,7 +118,11 @@ def shown(name: str) -> str:
     return ascii(name)[1:-1][:80]
 
 
-def _fits(text: str, *, but: frozenset[str] = frozenset()) -> bool:
+def _misfit(text: str, kinds: Collection[str], *, but: Collection[str] = ()) -> str | None:
+    """Return the first character of such a kind, and where it is; None: there is none."""
     if text.isascii() and text.isprintable():
-        return True
-    return all(char in but or unicodedata.category(char) not in _NO_LINE for char in text)
+        return None
+    for place, char in enumerate(text, start=1):
+        if char not in but and unicodedata.category(char) in kinds:
+            return f"U+{ord(char):04X} as its character {place}"
+    return None

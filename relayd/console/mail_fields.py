@@ -10,28 +10,48 @@ Source: RFC 5322 §2.2 (names of fields), §3.6; RFC 2045 §5.1 (types).
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
-from relayd.console.json_fields import BadFields, Reader, shown
+from relayd.console.json_fields import LINE, BadFields, Reader, shown
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.mail.dns import DomainError, a_labels
 
 RECIPIENTS = 1000
 _MOST = 100  # header fields, attachments
 _NAME = 200  # characters of a name, or a tag
+_FIELD = 8000  # of the value of a header field: it is folded where it has blanks
 _FIELDS = frozenset(
     {"from", "to", "cc", "bcc", "subject", "text", "html", "headers", "attachments"}
     | {"tag", "test", "envelope"}
 )
-_WRITTEN = frozenset({"from", "to", "cc", "bcc", "subject", "mime-version", "received"})
-_WRITTEN_ALL = ("content-", "resent-", "return-path", "dkim-", "arc-", "x-relayd-")
+_OF_JSON = frozenset({"from", "to", "cc", "bcc", "subject"})
+_WRITTEN = frozenset({"mime-version", "received"})
+_WRITTEN_ALL = (
+    "content-t",
+    "content-d",
+    "content-i",
+    "content-m",
+    "resent-",
+    "return-path",
+    "dkim-",
+    "arc-",
+    "x-relayd-",
+)
 _ASCII = frozenset({"message-id", "date", "in-reply-to", "references", "auto-submitted"})
+_SHORT = frozenset({"message-id", "date"})
 _OF_MAILBOXES = frozenset({"reply-to", "sender"})
 _FIELD_NAME = re.compile(r"[!-9;-~]{1,76}")
 _MESSAGE_ID = re.compile(r"<[!-;=?-~]{1,250}>")
 _TYPE = re.compile(r"([A-Za-z0-9!#$&^_.+-]{1,127})/([A-Za-z0-9!#$&^_.+-]{1,127})")
+_PARAMETER = re.compile(
+    r""" *([A-Za-z0-9!#$&^_.+-]{1,40})=(?:"([ !#-\[\]-~]{1,200})"|([A-Za-z0-9!#$&^_.+-]{1,200})) *"""
+)
+_OF_PARTS = frozenset({"boundary", "name"})  # parameters that are ours
+_CONTENT_ID = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~.@-]{1,200}")
 _NAMED = re.compile(r'(?:"((?>(?:[^"\\]++|\\.)*))" *|([^"<>]*+))<([^<>]*+)>')
+_MEDIA_TYPE = "a media type, perhaps with parameters, but for multipart and message: text/plain; charset=utf-8"
 _ADDRESS = "an address, name@domain, or a name and an address, Name <name@domain>"
 
 
@@ -47,6 +67,8 @@ class Attachment:
     maintype: str
     subtype: str
     content: bytes
+    parameters: tuple[tuple[str, str], ...] = ()  # of its type
+    content_id: str = ""  # by which HTML names it, cid:ID; empty: it is no part of that
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,22 +93,27 @@ def read_mail(given: object) -> Mail:
     """Read the fields of a message. Raises BadFields."""
     reader = Reader()
     mail = _mail(reader, given)
-    if reader.wrong or mail is None:
+    if reader.count or mail is None:
         raise BadFields(reader.wrong)
     return mail
 
 
 def _mail(reader: Reader, value: object) -> Mail | None:
     given = reader.fields("", value, _FIELDS)
-    author = _mailbox(reader, "from", given.get("from"))
+    author = None
+    if "from" in given:
+        author = _mailbox(reader, "from", given["from"])
+    elif not reader.count:
+        reader.note("from", f"{_ADDRESS}; it is missing")
     to, cc, bcc = (_mailboxes(reader, name, given.get(name, [])) for name in ("to", "cc", "bcc"))
-    envelope = reader.fields("envelope", given.get("envelope", {}), ("from", "to"))
+    other = given.get("envelope")
+    envelope = reader.fields("envelope", {} if other is None else other, ("from", "to"))
     reverse_path = author
-    if "from" in envelope:
+    if envelope.get("from") is not None:
         is_null = envelope["from"] == ""
         reverse_path = None if is_null else _mailbox(reader, "envelope.from", envelope["from"])
     named = (*to, *cc, *bcc)
-    if "to" in envelope:
+    if envelope.get("to") is not None:
         named = _mailboxes(reader, "envelope.to", envelope["to"])
     text, html = (reader.lines(name, given.get(name)) for name in ("text", "html"))
     attachments = _attachments(reader, given.get("attachments", []))
@@ -95,9 +122,9 @@ def _mail(reader: Reader, value: object) -> Mail | None:
     tag = reader.line("tag", given.get("tag", ""), limit=_NAME)
     is_test = reader.flag("test", given.get("test", False))
     recipients = {each.address.compared: each.address for each in reversed(named)}
-    if not reader.wrong and not recipients:
+    if not reader.count and not recipients:
         reader.note("to", "a recipient in to, cc, bcc or envelope.to")
-    if not reader.wrong and text is None and html is None and not attachments:
+    if not reader.count and text is None and html is None and not attachments:
         reader.note("text", "text, html or attachments")
     if len(recipients) > RECIPIENTS:
         reader.note("to", f"at most {RECIPIENTS} recipients in all")
@@ -129,7 +156,7 @@ def _mailboxes(reader: Reader, where: str, value: object) -> tuple[Mailbox, ...]
 
 
 def _mailbox(reader: Reader, where: str, value: object) -> Mailbox | None:
-    before, name = len(reader.wrong), ""
+    before, name = reader.count, ""
     if isinstance(value, dict):
         fields = reader.fields(where, value, ("name", "address"))
         name = reader.line(f"{where}.name", fields.get("name", ""), limit=_NAME)
@@ -139,7 +166,7 @@ def _mailbox(reader: Reader, where: str, value: object) -> Mailbox | None:
         if (found := _NAMED.fullmatch(text)) is not None:
             quoted, plain, text = found.groups()
             name = plain if quoted is None else re.sub(r"\\(.)", r"\1", quoted)
-    if len(reader.wrong) > before:
+    if reader.count > before:
         return None
     try:
         address = parse_address(text)
@@ -161,8 +188,10 @@ def _headers(reader: Reader, value: object) -> tuple[tuple[str, str | tuple[Mail
         where, lowered = f"headers.{shown(name)}", name.lower()
         if not _FIELD_NAME.fullmatch(name):
             reader.note(where, "a name of printable ASCII without blanks and colons")
+        elif lowered in _OF_JSON:
+            reader.note(where, f"the field {lowered} of the message, not one of its headers")
         elif lowered in _WRITTEN or lowered.startswith(_WRITTEN_ALL):
-            reader.note(where, "a field that only relayd writes is not among the headers")
+            reader.note(where, "another field: this one is written by relayd alone")
         elif lowered in read:
             reader.note(where, "each field once, in whatever case")
         elif lowered in _OF_MAILBOXES:
@@ -173,7 +202,7 @@ def _headers(reader: Reader, value: object) -> tuple[tuple[str, str | tuple[Mail
 
 
 def _header(reader: Reader, where: str, name: str, value: object) -> str:
-    text = reader.line(where, value)
+    text = reader.line(where, value, limit=LINE if name in _SHORT else _FIELD)
     if not text.isascii() and (name in _ASCII or name.startswith("list-")):
         reader.note(where, "ASCII")
     elif name == "message-id" and not _MESSAGE_ID.fullmatch(text):
@@ -198,16 +227,35 @@ def _attachments(reader: Reader, value: object) -> tuple[Attachment, ...]:
 
 
 def _attachment(reader: Reader, where: str, value: object) -> Attachment | None:
-    before = len(reader.wrong)
-    fields = reader.fields(where, value, ("name", "type", "content"))
+    before = reader.count
+    fields = reader.fields(where, value, ("name", "type", "content", "content_id"))
     name = reader.line(f"{where}.name", fields.get("name"), limit=_NAME)
-    if len(reader.wrong) == before and ("/" in name or "\\" in name or not name.strip(" .")):
+    if reader.count == before and ("/" in name or "\\" in name or not name.strip(" .")):
         reader.note(f"{where}.name", "a file name without a path")
     kind = reader.line(f"{where}.type", fields.get("type", "application/octet-stream"))
-    found = _TYPE.fullmatch(kind)
-    if found is None or found[1].lower() in ("multipart", "message"):
-        reader.note(f"{where}.type", "a media type, but for multipart and message")
+    kind, *given = kind.split(";")
+    found, parameters = _TYPE.fullmatch(kind.strip(" ")), _parameters(given)
+    if found is None or found[1].lower() in ("multipart", "message") or parameters is None:
+        reader.note(f"{where}.type", _MEDIA_TYPE)
+    content_id = reader.line(f"{where}.content_id", fields.get("content_id", ""))
+    if content_id and not _CONTENT_ID.fullmatch(content_id):
+        reader.note(f"{where}.content_id", "an id without angle brackets and blanks")
     content = reader.octets(f"{where}.content", fields.get("content"))
-    if len(reader.wrong) > before or found is None:
+    if reader.count > before or found is None:
         return None
-    return Attachment(name=name, maintype=found[1], subtype=found[2], content=content)
+    return Attachment(
+        name=name,
+        maintype=found[1],
+        subtype=found[2],
+        content=content,
+        parameters=parameters or (),
+        content_id=content_id,
+    )
+
+
+def _parameters(given: Iterable[str]) -> tuple[tuple[str, str], ...] | None:
+    """Read the parameters of a media type; None: one is wrong, or twice."""
+    found = [_PARAMETER.fullmatch(each) for each in given]
+    read = {each[1].lower(): each[2] or each[3] for each in found if each is not None}
+    is_right = len(read) == len(found) and read.keys().isdisjoint(_OF_PARTS)
+    return tuple(read.items()) if is_right else None

@@ -66,7 +66,9 @@ def parse_name(text: str) -> str:
 
 
 def parse_sender(text: str) -> str:
-    """Read an address or `@domain`. Raises AccountError."""
+    """Read an address or `@domain`; `*@domain` is the same as that. Raises AccountError."""
+    if text.startswith("*@"):
+        text = text[1:]
     try:
         parse_address(f"x{text}" if text.startswith("@") else text)
     except PathError:

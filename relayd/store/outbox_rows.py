@@ -9,7 +9,7 @@ import orjson
 from relayd.mail.event import Event, Subject
 from relayd.mail.ids import MessageId
 from relayd.mail.words import EventKind
-from relayd.policy.console.webhook import NEVER, OVERLAP, Off, Result, Standing
+from relayd.policy.console.webhook import NEVER, Off, Result, Standing
 from relayd.ports.outbox import (
     DeliveryRow,
     DeliveryState,
@@ -139,13 +139,6 @@ def delivery_of(endpoint: EndpointId, row: Sequence[Any], *, ahead: int) -> Deli
         last=_heard(rest[:4]),
         next_at=_instant(next_at, ahead) if is_put_off else None,
     )
-
-
-def generations_of(generation: int, rotated_at: int | None, now: int) -> tuple[int, ...]:
-    """Return which secrets are used, by the count: the newest first."""
-    if rotated_at is not None and now < rotated_at + OVERLAP:
-        return generation, generation - 1
-    return (generation,)
 
 
 def lined_up(

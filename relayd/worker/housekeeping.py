@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -221,6 +222,15 @@ async def finish_upgrade(store: QueueStore, clock: Clock) -> None:
             if held_by and told.is_due(clock.monotonic()):
                 log.info("schema_waits", step=done.waiting[0].name, held_by=held_by)
         await asyncio.sleep(_UPGRADED)
+
+
+async def have_secret(store: QueueStore) -> None:
+    """Have the store make its secret, once: what the console seals with it outlasts the console.
+
+    On a disk that is full it is made at a later start.
+    """
+    with suppress(StoreError):
+        await store.secret()
 
 
 async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> None:

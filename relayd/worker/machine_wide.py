@@ -22,6 +22,7 @@ def for_the_machine(
     if inherited.place:
         return []
     begun = [
+        tasks.create_task(housekeeping.have_secret(parts.store), name="secret of the store"),
         tasks.create_task(housekeeping.keep_tally(parts), name="tally"),
         tasks.create_task(
             housekeeping.let_go(settings.store.keep_bounced, parts.store, parts.clock),

@@ -2,6 +2,7 @@
 
 import base64
 import http.client
+import json
 import socket
 import threading
 from collections.abc import Iterator
@@ -110,6 +111,34 @@ def test_the_same_key_is_the_same_message(program: Program, reception: Reception
     assert len(reception.intake.store._tables.messages) == 2
 
 
+@pytest.mark.parametrize("given", [("",), ("one", "two")], ids=["empty", "two"])
+def test_a_key_that_is_none_is_refused(
+    program: Program, reception: Reception, given: tuple[str, ...]
+) -> None:
+    """It would be taken, and not be the same message a second time."""
+    connection = http.client.HTTPConnection("127.0.0.1", program.console.port, timeout=15)
+    with closing(connection):
+        connection.putrequest("POST", f"{PREFIX}/messages")
+        connection.putheader("Authorization", f"Bearer {program.key(Scope.SUBMIT, name='app')}")
+        connection.putheader("Content-Type", "application/json")
+        for each in given:
+            connection.putheader("Idempotency-Key", each)
+        body = json.dumps(MAIL).encode()
+        connection.putheader("Content-Length", str(len(body)))
+        connection.endheaders(body)
+        assert connection.getresponse().status == 422
+    assert not reception.intake.messages
+
+
+def test_many_unknown_fields_have_a_short_answer(program: Program, reception: Reception) -> None:
+    """Each has cost a line with all that are known."""
+    body = json.dumps({f"k{number}": 1 for number in range(200_000)}).encode()
+    answer = post(program, body=body, headers={"Content-Type": "application/json"})
+    assert (answer.status, len(answer.json["errors"])) == (422, 20)
+    assert len(answer.body) < 20_000
+    assert not reception.intake.messages
+
+
 def test_many_at_the_same_time_are_one_message(program: Program, reception: Reception) -> None:
     once = {"Idempotency-Key": "order-8"}
     with ThreadPoolExecutor(10) as threads:
@@ -163,6 +192,15 @@ BROKEN: dict[str, tuple[str, str, bytes, int]] = {
     "no recipient": ("?from=a@x.test", "message/rfc822", b"x", 422),
     "no address": ("?from=a@x.test&rcpt=x", "message/rfc822", b"x", 422),
     "a line in the tag": ("?from=a@x.test&rcpt=a@x.test&tag=a%0ab", "message/rfc822", b"x", 422),
+    "two tags": (
+        "?from=a@x.test&rcpt=a@x.test&tag=a",
+        "message/rfc822",
+        b"X-Relayd-Tag: b\n\nx\n",
+        422,
+    ),
+    "nothing": ("?from=a@x.test&rcpt=a@x.test", "message/rfc822", b"\r\n", 422),
+    "not UTF-8": ("", "application/json", b'{"from": "\xfc"}', 400),
+    "packed": ("", "application/json", b"\x1f\x8b\x08\x00", 400),
     "a lone CR": ("?from=a@x.test&rcpt=a@x.test", "message/rfc822", b"a: b\n\nx\ry\n", 422),
 }
 

@@ -21,7 +21,7 @@ from relayd.answers import recipients, status_line
 from relayd.answers.addresses import FIELDS as ADDRESS_FIELDS
 from relayd.answers.people import AUDIT_FIELDS, KEY_FIELDS
 from relayd.answers.webhooks import DELIVERY_FIELDS, ENDPOINT_FIELDS
-from relayd.console.api import events
+from relayd.console.api import caller, events
 from relayd.console.api.app import make_app, routes
 from relayd.console.api.caller import Caller
 from relayd.console.api.document import needs_of
@@ -41,6 +41,7 @@ from relayd.policy.console.roles import Scope
 from relayd.ports.people import Deed, Sees
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import Query
+from relayd.worker import housekeeping
 from tests.support.api import PREFIX, Answer, Program
 from tests.support.builders import a_message
 from tests.support.cli_world import enqueue
@@ -457,6 +458,32 @@ def test_events_go_on_from_a_cursor(program: Program, console: Console) -> None:
     console.call(console.store.act(query, Action.HOLD, by="anna", reason=""))
 
 
+def test_a_cursor_outlasts_a_restart(program: Program, console: Console) -> None:
+    """The daemon has the store make its secret, by which they are sealed, whatever the settings are."""
+    store = console.store
+    console.call(housekeeping.have_secret(store))
+    console.call(housekeeping.have_secret(store))
+    cursor = program.get("/events?limit=2", READ).json["next"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(caller, "_OF_THIS_PROCESS", b"of another one")
+        assert program.get(f"/events?cursor={cursor}", READ).status == 200
+
+
+@pytest.mark.parametrize("kind", ["received", "refused"])
+def test_what_is_not_among_the_events_is_said(program: Program, kind: str) -> None:
+    answer = program.get(f"/events?event={kind}", READ)
+    assert answer.status == 422
+    assert "is not told here" in answer.json["errors"][0]["message"]
+
+
+def test_who_asks_for_the_head_alone_gets_it(program: Program) -> None:
+    for path in ("/health", "/recipients"):
+        whole, head = (program.send(each, path, key=program.key(READ)) for each in ("GET", "HEAD"))
+        assert (head.status, head.body) == (200, b"")
+        assert head.headers["content-length"] == whole.headers["content-length"]
+    assert program.send("HEAD", "/events/stream", key=program.key(READ)).status == 405
+
+
 def _stream(program: Program, last: str = "") -> tuple[http.client.HTTPConnection, Any]:
     connection = http.client.HTTPConnection("127.0.0.1", program.console.port, timeout=15)
     headers = {"Authorization": f"Bearer {program.key(READ)}"}
@@ -678,6 +705,23 @@ def test_a_list_that_is_too_long_or_empty(program: Program) -> None:
             status,
             "application/problem+json",
         )
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+def test_what_is_no_list_is_refused(program: Program, kind: str) -> None:
+    headers = {"Content-Type": kind}
+    answer = program.send(
+        "POST", "/addresses/import", key=program.key(OPERATE), body=b"a@x.test", headers=headers
+    )
+    assert answer.status == 415
+
+
+def test_a_line_that_is_not_utf_8_is_a_mistake(program: Program) -> None:
+    key = program.key(OPERATE)
+    body = b"email\nm\xfcller@list.test\n"
+    told = program.send("POST", "/addresses/import", key=key, body=body).json
+    assert (told["new"], told["mistakes"][0]["line"]) == (0, 2)
+    assert "not valid UTF-8" in told["mistakes"][0]["message"]
 
 
 def test_a_program_reads_what_a_message_says(program: Program, console: Console) -> None:

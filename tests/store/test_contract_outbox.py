@@ -494,6 +494,16 @@ async def test_both_secrets_are_used_for_a_day(box: Box, worker: WorkerNumber) -
     assert the(box, endpoint).generation == 2
 
 
+async def test_whoever_asks_for_a_secret_again_loses_none(box: Box, worker: WorkerNumber) -> None:
+    """The answer was lost: the receiver has the first one, and nobody the second."""
+    endpoint = await an_endpoint(box)
+    await relayed(box, worker, "a@x.test")
+    for number in (2, 3):
+        assert await box.store.outbox.rotate(endpoint, author=ANNA) == number
+    [sent] = await claimed(box, limit=1)
+    assert sent.generations == (3, 2, 1)
+
+
 async def test_a_test_goes_ahead_of_all_else(box: Box, worker: WorkerNumber) -> None:
     endpoint = await an_endpoint(box)
     await relayed(box, worker, *(f"{number:02}@x.test" for number in range(9)))

@@ -66,6 +66,8 @@ class Api:
         self._app.state.rates = Rates()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["method"] == "HEAD" and scope["path"] != events.STREAM:
+            scope = {**scope, "method": "GET"}  # the server leaves the body out (RFC 9110 §9.3.2)
         request = Request(scope, receive)
         try:
             guard.check_address(request, self._names)

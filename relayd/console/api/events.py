@@ -13,7 +13,7 @@ from typing import Annotated
 import orjson
 import structlog
 from fastapi import Depends, Header, Query
-from pydantic import Field
+from pydantic import AfterValidator, Field, WithJsonSchema
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
@@ -22,7 +22,7 @@ from relayd.answers.status_line import status_line
 from relayd.console.api.answers import Paged, answer, seal, unseal
 from relayd.console.api.caller import Caller, Needs, caller_of
 from relayd.console.api.problems import Problem
-from relayd.console.api.resource import resources
+from relayd.console.api.resource import PREFIX, resources
 from relayd.console.api.shapes import messages as shapes
 from relayd.errors import StoreError
 from relayd.mail.words import EventKind
@@ -40,6 +40,8 @@ _CHECKED = (
     15  # looks after which the key is looked up again, and the client hears that the stream lives
 )
 _ABOUT = "events"
+STREAM = f"{PREFIX}/events/stream"
+_TOLD = tuple(kind for kind in EventKind if kind not in (EventKind.RECEIVED, EventKind.REFUSED))
 _STREAMS = 10  # of one key
 _LATER = {"Retry-After": "30"}
 
@@ -84,8 +86,21 @@ def _streams(caller: Caller) -> Streams:
     return streams
 
 
+def _is_told(kind: EventKind) -> EventKind:
+    if kind not in _TOLD:
+        raise ValueError(f"{kind} is not told here; these are: {', '.join(_TOLD)}")
+    return kind
+
+
+_Kind = Annotated[
+    EventKind,
+    AfterValidator(_is_told),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in _TOLD]}),
+]
+
+
 class Params(Paged):
-    event: Annotated[list[EventKind] | None, Field(min_length=1, max_length=50)] = None
+    event: Annotated[list[_Kind] | None, Field(min_length=1, max_length=50)] = None
 
 
 @router.get("/events", response_model=shapes.Events)
@@ -93,7 +108,7 @@ async def find(params: Annotated[Params, Query()], caller: _Reader) -> Response:
     """List what happened behind a cursor, oldest first; without one from the first event that is kept.
 
     `next` is always there: ask with it again for what happens later. A page may be empty though more follow:
-    `more` says so.
+    `more` says so. That a message was received is in its own history and in `/recipients`; who was refused is in the status log.
     """
     after = _after(caller, params.cursor) if params.cursor else 0
     kinds = set(params.event or EventKind)

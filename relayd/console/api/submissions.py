@@ -6,6 +6,7 @@ again: the key is written with the message, so there is one message however ofte
 
 import asyncio
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Annotated, assert_never
@@ -42,6 +43,7 @@ from relayd.console.limits import BODY_LIMIT, read_body
 from relayd.console.mail_fields import Mail, Mailbox, read_mail
 from relayd.errors import StoreError
 from relayd.mail.address import Address, parse_address
+from relayd.mail.header import header_end
 from relayd.mail.ids import parse_id
 from relayd.mail.once import Once
 from relayd.policy.console.roles import Scope
@@ -53,6 +55,7 @@ _AT_ONCE = 8  # messages that are handed over; and large ones that are read
 _JSON, _RFC822 = "application/json", "message/rfc822"
 _LARGER = 1.4  # a body than what it says: base64
 _LATER = {"Retry-After": "30"}
+_TAG = re.compile(rb"^X-Relayd-Tag[ \t]*:", re.IGNORECASE | re.MULTILINE)
 _BODY = {
     "requestBody": {
         "required": True,
@@ -68,9 +71,14 @@ class Submitting:
     """What all who hand in messages share."""
 
     def __init__(self) -> None:
-        self.places = asyncio.Semaphore(_AT_ONCE)
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._large_place = asyncio.Semaphore(1)
         self._large = asyncio.Semaphore(_AT_ONCE)
         self._of_key: dict[str, asyncio.Semaphore] = {}
+
+    def place(self, body: bytes) -> asyncio.Semaphore:
+        """Return the place in which a message is made of a body. Large ones come one by one: JSON may take ten times its size."""
+        return self._places if len(body) <= BODY_LIMIT else self._large_place
 
     async def body(self, request: Request, most: int, *, key: str) -> bytes:
         """Return the body of a request; few large ones are in memory, and a slow one delays no small one.
@@ -106,13 +114,15 @@ class Envelope(BaseModel):
 async def hand_in(
     envelope: Annotated[Envelope, Query()],
     caller: _Submitter,
-    idempotency_key: Annotated[str, Header(max_length=255)] = "",
+    idempotency_key: Annotated[str | None, Header(min_length=1, max_length=255)] = None,
 ) -> Response:
     """Hand in a message: JSON, or `message/rfc822` with `from`, `rcpt` and `tag` in the query string.
 
     202 says that it is in the queue. With the header `Idempotency-Key` the same request can be made again within 24 hours, and
     is answered with the first message.
     """
+    if len(caller.request.headers.getlist("idempotency-key")) > 1:
+        raise wrong("Idempotency-Key", "it is there more than once")
     submitting: Submitting = caller.request.app.state.submitting
     kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in (_JSON, _RFC822):
@@ -121,7 +131,7 @@ async def hand_in(
     body = await submitting.body(
         caller.request, int(settings.limits.message_size * _LARGER), key=caller.key.id
     )
-    async with submitting.places:
+    async with submitting.place(body):
         make = _of_fields if kind == _JSON else _of_octets
         path, recipients, content = await asyncio.to_thread(
             make, body, envelope, caller.key.senders
@@ -145,14 +155,19 @@ def _of_fields(
     if envelope != Envelope():
         raise wrong("query", "JSON says in the body from whom and to whom it is")
     try:
-        given = orjson.loads(body)
+        given = orjson.loads(body.decode())
+    except UnicodeDecodeError as error:
+        words = (
+            f"the body is not UTF-8 (octet {error.start + 1}); it is not taken compressed either"
+        )
+        raise Problem(400, words) from error
     except orjson.JSONDecodeError as error:
         raise Problem(400, f"the body is not JSON: {error}") from error
     try:
         mail = read_mail(given)
     except BadFields as error:
         mistakes = [
-            {"where": each.where or "body", "message": "it is wrong", "expected": each.expected}
+            {"where": each.where, "message": "it is wrong", "expected": each.expected}
             for each in error.wrong
         ]
         raise Problem(422, str(error), errors=mistakes) from error
@@ -172,7 +187,11 @@ def _of_octets(
     path = None if envelope.from_ in ("", "<>") else _address("from", envelope.from_)
     check_senders([("from", path)], senders)
     recipients = [_address("rcpt", each) for each in envelope.rcpt]
+    if not body.strip():
+        raise wrong("body", "it is empty", "a message")
     content = body.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    if envelope.tag and _TAG.search(content, 0, header_end(content)):
+        raise wrong("tag", "the message has an X-Relayd-Tag of its own", "one of both")
     if not content.endswith(b"\r\n"):
         content += b"\r\n"
     check_content(content, senders)

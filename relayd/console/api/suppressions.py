@@ -30,10 +30,15 @@ from relayd.policy.console.roles import Scope
 router = resources("addresses")
 _Reader = Annotated[Caller, Depends(Needs(Scope.READ))]
 _Operator = Annotated[Caller, Depends(Needs(Scope.OPERATE))]
+_LISTS = ("text/csv", "text/plain")
+_NO_LISTS = (
+    "application/json",
+    "multipart/",
+)  # else by whatever name: clients give their own to what they do not know
 _LIST = {
     "requestBody": {
         "required": True,
-        "content": {each: {} for each in ("text/csv", "text/plain")},
+        "content": {each: {} for each in _LISTS},
     }
 }
 _TOLD = 100  # mistakes
@@ -87,9 +92,12 @@ async def export(params: Annotated[Export, Query()], caller: _Reader) -> Respons
 async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> Response:
     """Suppress the addresses of a list: CSV whose first line names the columns, or one address a line.
 
-    Lines with mistakes are left out, and told.
+    Lines with mistakes are left out, and told; so are those that are not UTF-8.
     """
-    text = (await caller.request.body()).decode("utf-8-sig", "replace")
+    kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind.startswith(_NO_LISTS):
+        raise Problem(415, f"a list is {' or '.join(_LISTS)}, in UTF-8")
+    text = (await caller.request.body()).decode("utf-8-sig", "surrogateescape")
     try:
         lines = lines_of(text, params.reason)
     except TooLong as error:

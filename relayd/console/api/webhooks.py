@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 from starlette.responses import Response
 
 from relayd.answers.webhooks import delivery_fields, endpoint_fields
@@ -51,10 +51,12 @@ def _told(kind: EventKind) -> EventKind:
     return kind
 
 
-_Kinds = Annotated[
-    list[Annotated[EventKind, AfterValidator(_told)]],
-    Field(min_length=1, max_length=len(TOLD)),
+_Kind = Annotated[
+    EventKind,
+    AfterValidator(_told),
+    WithJsonSchema({"type": "string", "enum": [each.value for each in TOLD]}),
 ]
+_Kinds = Annotated[list[_Kind], Field(min_length=1, max_length=len(TOLD))]
 _Senders = Annotated[
     list[Annotated[Text, AfterValidator(parse_sender)]],
     Field(max_length=50, description="addresses, or `@domain`; none: whatever sender"),
@@ -69,7 +71,7 @@ class NewWebhook(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     url: Text
-    events: _Kinds
+    events: Annotated[_Kinds, Field(description="left out: all of these")] = list(TOLD)
     senders: _Senders = []
     tags: _Tags = []
     disabled: bool = False

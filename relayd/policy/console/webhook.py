@@ -28,9 +28,18 @@ UNREACHABLE_FOR = timedelta(days=5) // _MS
 """An endpoint that fails for so long is disabled."""
 AT_ONCE = 8  # deliveries to an endpoint
 OVERLAP = timedelta(hours=24) // _MS
-"""So long after a rotation what is sent is signed with the secret before, too."""
+"""So long after a rotation what is sent is signed with secrets before, too."""
+SECRETS = 4
+"""With so many in all: who asks for a new one again, since an answer was lost, has told the receiver of none between."""
 NEVER = -1
 """An instant before all others."""
+
+
+def generations_of(generation: int, rotated_at: int | None, now: int) -> tuple[int, ...]:
+    """Return which secrets sign, by the count of rotations: the newest first."""
+    if rotated_at is not None and now < rotated_at + OVERLAP:
+        return tuple(range(generation, max(0, generation - SECRETS), -1))
+    return (generation,)
 
 
 class Off(StrEnum):

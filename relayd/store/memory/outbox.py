@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from relayd.answers.webhooks import told_of, told_of_change
 from relayd.mail.ids import MessageId
-from relayd.policy.console.webhook import NEVER, OVERLAP, Off, Result, Try, enabled, judge
+from relayd.policy.console.webhook import NEVER, Off, Result, Try, enabled, generations_of, judge
 from relayd.ports.outbox import (
     UNFINISHED,
     Action,
@@ -142,14 +142,12 @@ class MemoryOutbox(MemoryOutboxView):
         each.state, each.next_at = DeliveryState.SENDING, now + _ms(lease_for)
         each.claims += 1
         each.last_at = self._clock.now()
-        rotated, newest = endpoint.rotated_at, endpoint.generation
-        overlaps = rotated is not None and now < rotated + OVERLAP
         return Outgoing(
             endpoint=each.endpoint,
             number=each.number,
             claim=each.claims,
             url=endpoint.wanted.url,
-            generations=(newest, newest - 1) if overlaps else (newest,),
+            generations=generations_of(endpoint.generation, endpoint.rotated_at, now),
             at=each.at,
             event=each.event,
         )

@@ -10,7 +10,7 @@ lock is of its holder alone, whichever worker it is. Who begins deliveries locks
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from relayd.policy.console.webhook import Off, Result, Standing, Try, judge
+from relayd.policy.console.webhook import Off, Result, Standing, Try, generations_of, judge
 from relayd.ports.outbox import Action, DeliveryResult, EndpointId, Outgoing, Replay, Settled
 from relayd.ports.people import Author, Deed
 from relayd.store.outbox_rows import (
@@ -20,7 +20,6 @@ from relayd.store.outbox_rows import (
     UNFINISHED,
     columns_of,
     event_of,
-    generations_of,
     lined_up,
     standing_of,
 )

@@ -9,7 +9,7 @@ from datetime import datetime
 
 import apsw
 
-from relayd.policy.console.webhook import Off, Result, Standing, Try, judge
+from relayd.policy.console.webhook import Off, Result, Standing, Try, generations_of, judge
 from relayd.ports.outbox import (
     Action,
     DeliveryResult,
@@ -25,7 +25,6 @@ from relayd.store.outbox_rows import (
     STATE_AFTER,
     columns_of,
     event_of,
-    generations_of,
     lined_up,
     standing_of,
 )

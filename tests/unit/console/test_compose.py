@@ -112,6 +112,8 @@ def test_all_fields() -> None:
         ({"cc": ["a@Y.test", "A@y.test"]}, "app@x.test", ["a@y.test", "A@y.test"]),
         ({"envelope": {"from": "bounces@x.test"}}, "bounces@x.test", ["a@y.test"]),
         ({"envelope": {"from": "", "to": ["z@y.test"]}}, None, ["z@y.test"]),
+        ({"envelope": None}, "app@x.test", ["a@y.test"]),
+        ({"envelope": {"from": None, "to": None}}, "app@x.test", ["a@y.test"]),
     ],
 )
 def test_the_envelope(
@@ -177,6 +179,84 @@ def test_the_envelope(
 )  # fmt: skip
 def test_what_is_wrong_is_named(fields: dict[str, Any], where: list[str]) -> None:
     assert wrong(**fields) == where
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"from_": ...}, "it is missing"),
+        ({"headers": {"Bcc": "a@x.test"}}, "the field bcc of the message"),
+        ({"headers": {"X-Relayd-Tag": "x"}}, "written by relayd alone"),
+        ({"text": "tab\there, bell\a"}, "U+0007 as its character 15"),
+        ({"subject": "a\u2028b"}, "U+2028 as its character 2"),
+    ],
+)
+def test_what_is_wrong_is_said(fields: dict[str, Any], expected: str) -> None:
+    with pytest.raises(BadFields) as bad:
+        read_mail(a_mail(**fields))
+    assert expected in str(bad.value)
+
+
+def test_of_many_mistakes_the_first_are_told() -> None:
+    assert len(wrong(**{f"k{number}": 1 for number in range(100_000)})) == 20
+    assert len(wrong(to=["x"] * 999)) == 20
+
+
+@pytest.mark.parametrize("char", ["\u2028", "\u2029", "\x85", "\x0b", "\x0c", "\t"], ids=ascii)
+def test_text_has_what_word_processors_put_between_lines(char: str) -> None:
+    content = parsed(composed(text=f"one{char}two\n", html=f"<p>{char}"))
+    body = content.get_body(("plain",))
+    assert body is not None
+    assert body.get_content() == f"one{char}two\r\n"
+
+
+def test_a_type_has_parameters() -> None:
+    text = {
+        "name": "a.ics",
+        "type": 'text/calendar; method=REQUEST; charset="utf-8"',
+        "content": b64encode("Grüße".encode()).decode(),
+    }
+    [part] = parsed(composed(attachments=[text])).iter_attachments()
+    assert part.get_content_type() == "text/calendar"
+    assert part["Content-Type"].params == {"method": "REQUEST", "charset": "utf-8"}
+    assert part.get_content() == "Grüße"
+    for kind in (
+        "a/b;",
+        "a/b; x",
+        "a/b; name=x",
+        "a/b; boundary=x",
+        "a/b; x=1; X=2",
+        'a/b; x="\\"',
+    ):
+        assert wrong(attachments=[{**text, "type": kind}]) == ["attachments[0].type"]
+
+
+@pytest.mark.parametrize("text", ["Hello.", ...], ids=["with text", "HTML alone"])
+def test_html_shows_what_has_an_id(text: Any) -> None:
+    logo = {"name": "l.png", "type": "image/png", "content": "AAAA", "content_id": "logo@x.test"}
+    other = {"name": "a.pdf", "content": "AAAA"}
+    content = parsed(
+        composed(text=text, html='<img src="cid:logo@x.test">', attachments=[logo, other])
+    )
+    [related] = [each for each in content.walk() if each.get_content_type() == "multipart/related"]
+    html, image = related.iter_parts()
+    assert html.get_content_type() == "text/html"
+    assert (image["Content-ID"], image.get_content_disposition()) == ("<logo@x.test>", "inline")
+    assert [each.get_filename() for each in content.iter_attachments()][-1] == "a.pdf"
+    assert wrong(attachments=[{**logo, "content_id": "<x>"}]) == ["attachments[0].content_id"]
+
+
+def test_a_picture_without_html_is_a_file() -> None:
+    logo = {"name": "l.png", "type": "image/png", "content": "AAAA", "content_id": "logo"}
+    assert parsed(composed(attachments=[logo])).get_content_type() == "multipart/mixed"
+
+
+def test_a_long_list_of_references_is_folded() -> None:
+    ids = " ".join(f"<{number:040}@x.test>" for number in range(60))
+    content = composed(headers={"References": ids})
+    assert max(map(len, content.split(b"\r\n"))) <= 100
+    assert str(parsed(content)["References"]) == ids
+    assert wrong(headers={"References": ids * 4}) == ["headers.References"]
 
 
 @pytest.mark.parametrize("char", NO_LINE, ids=ascii)

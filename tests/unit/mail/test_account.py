@@ -76,7 +76,13 @@ def test_what_is_a_name(name: str) -> None:
     assert parse_name(name) == name
 
 
-@pytest.mark.parametrize("text", ["", "@", "x.test", "a@", "@x test", '"a b"@x.test', "a@x.test,"])
+def test_all_of_a_domain_may_be_written_with_an_asterisk() -> None:
+    assert parse_sender("*@x.test") == parse_sender("@x.test") == "@x.test"
+
+
+@pytest.mark.parametrize(
+    "text", ["*@", "*.x.test", "", "@", "x.test", "a@", "@x test", '"a b"@x.test', "a@x.test,"]
+)
 def test_what_is_no_sender(text: str) -> None:
     with pytest.raises(AccountError):
         parse_sender(text)

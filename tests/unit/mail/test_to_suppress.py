@@ -10,7 +10,7 @@ def test_an_address_is_one() -> None:
     assert str(parse_to_suppress("gone@x.test")) == "gone@x.test"
 
 
-@pytest.mark.parametrize("text", ["*@x.test", "a*b@x.test", "no address", ""])
+@pytest.mark.parametrize("text", ["*@x.test", "a*b@x.test", "no address", "", "m\ufffdller@x.test"])
 def test_what_is_none_is_refused(text: str) -> None:
     with pytest.raises(PathError):
         parse_to_suppress(text)

@@ -1,6 +1,6 @@
 """What a message looks like that is handed in, and the answer."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -8,18 +8,33 @@ from pydantic import BaseModel, ConfigDict, Field
 class Attachment(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str
-    type: str = "application/octet-stream"
+    name: Annotated[str, Field(max_length=200, description="a file name without a path")]
+    type: Annotated[
+        str, Field(description="a media type; it may have parameters, as text/plain; charset=utf-8")
+    ] = "application/octet-stream"
     content: Annotated[str, Field(description="base64")]
+    content_id: Annotated[
+        str,
+        Field(
+            max_length=200,
+            description="HTML shows it where it says cid: and this; empty: it is a file",
+        ),
+    ] = ""
 
 
 class Envelope(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     from_: Annotated[
-        str, Field(alias="from", description="the reverse-path; empty: the null one")
-    ] = ""
-    to: list[str] = []
+        str | None,
+        Field(
+            alias="from", description="the reverse-path; empty: the null one; null: that of `from`"
+        ),
+    ] = None
+    to: Annotated[
+        list[str] | None,
+        Field(min_length=1, max_length=1000, description="null: those of to, cc and bcc"),
+    ] = None
 
 
 class NamedAddress(BaseModel):
@@ -30,7 +45,7 @@ class NamedAddress(BaseModel):
 
 
 Mailbox = Annotated[str | NamedAddress, Field(description="address, or Name <address>")]
-Mailboxes = Mailbox | list[Mailbox]
+Mailboxes = Mailbox | Annotated[list[Mailbox], Field(max_length=1000)]
 
 
 class NewMessage(BaseModel):
@@ -42,12 +57,15 @@ class NewMessage(BaseModel):
     to: Mailboxes = []
     cc: Mailboxes = []
     bcc: Annotated[Mailboxes, Field(description="get it, and are not named in it")] = []
-    subject: str = ""
+    subject: Annotated[str, Field(max_length=998)] = ""
     text: str | None = None
     html: str | None = None
-    headers: dict[str, Any] = {}
-    attachments: list[Attachment] = []
-    tag: str = ""
+    headers: Annotated[
+        dict[str, str | NamedAddress | list[Mailbox]],
+        Field(max_length=100, description="text; Reply-To and Sender: mailboxes"),
+    ] = {}
+    attachments: Annotated[list[Attachment], Field(max_length=100)] = []
+    tag: Annotated[str, Field(max_length=200)] = ""
     test: Annotated[bool, Field(description="goes by the smarthost, whatever the mode")] = False
     envelope: Annotated[Envelope | None, Field(description="other than the fields say")] = None
 
