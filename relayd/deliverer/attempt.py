@@ -2,10 +2,11 @@
 
 When a session ends under a transaction before the final dot, nothing was said about those it
 concerns: they go on to the next host, in the same attempt (A-42). After the dot never (S-06). A host
-that lacks what the message needs was not even asked: the next one may have it.
+that lacks what the message needs was not even asked: the next one may have it. So may the next host of a smarthost what this
+one put off for reasons of its own (S-59).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -34,20 +35,24 @@ class Attempt:
     rewritten: Sequence[str] = ()  # what of both is not the same, in words
     failures: tuple[HostFailure, ...] = ()  # the hosts that failed these recipients
 
-    def judged(self, delivery: Delivery) -> list[tuple[QueuedRecipient, AttemptFacts]]:
+    def judged(
+        self, delivery: Delivery, elsewhere: "Elsewhere"
+    ) -> list[tuple[QueuedRecipient, AttemptFacts]]:
         """Return the recipients that a transaction has a result for, and what it saw."""
         return [
             (recipient, delivery.facts[index])
             for index, recipient in enumerate(self.recipients)
-            if not _goes_on(delivery, index)
+            if not _goes_on(delivery, index, elsewhere)
         ]
 
-    def rest(self, delivery: Delivery, session: Session) -> "Attempt | None":
+    def rest(
+        self, delivery: Delivery, session: Session, elsewhere: "Elsewhere"
+    ) -> "Attempt | None":
         """Return what is left after a transaction, with a new failure if that broke; None: nothing."""
         left = [
             recipient
             for index, recipient in enumerate(self.recipients)
-            if _goes_on(delivery, index)
+            if _goes_on(delivery, index, elsewhere)
         ]
         if not left:
             return None
@@ -60,20 +65,31 @@ class Attempt:
             None,
         )
         lacks = next((facts for facts in delivery.facts if facts.own_refusal), None)
-        ended_by = broken or (None if delivery.not_tried else lacks)  # those have their turn first
+        passed = next((facts for facts in delivery.facts if elsewhere(facts)), None)
+        other = None if delivery.not_tried else lacks or passed  # those have their turn first
+        ended_by = broken or other
         if ended_by is None:
             return replace(self, recipients=left, failures=())
         failure = _failure(ended_by, session)
         return replace(self, recipients=left, failures=(*session.failures, failure))
 
 
-def _goes_on(delivery: Delivery, index: int) -> bool:
+Elsewhere = Callable[[AttemptFacts], bool]
+"""Tells whether another host may take what this one did not, in the same attempt."""
+
+
+def nowhere(_: AttemptFacts) -> bool:
+    return False
+
+
+def _goes_on(delivery: Delivery, index: int, elsewhere: Elsewhere) -> bool:
     """Tell whether a recipient needs another transaction.
 
-    It was one too many, the session ended, or this host lacks what it needs.
+    It was one too many, the session ended, this host lacks what it needs, or has no verdict on it while there is another host.
     """
     facts = delivery.facts[index]
-    return index in delivery.not_tried or _broke(facts) or bool(facts.own_refusal)
+    has_ended = index in delivery.not_tried or _broke(facts) or bool(facts.own_refusal)
+    return has_ended or elsewhere(facts)
 
 
 def _broke(facts: AttemptFacts) -> bool:
@@ -91,7 +107,7 @@ def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
         failed=SessionFailed(facts.stage, ended_by, peer=peer),
         route=peer.route,
         preference=session.preference,
-        at_door=not facts.own_refusal
+        at_door=_broke(facts)
         and facts.stage is Stage.MAIL
         and session.connection.transactions == 1,
         facts=facts,

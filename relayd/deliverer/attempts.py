@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from relayd.deliverer.attempt import Attempt, is_too_much, left_alone
+from relayd.deliverer.attempt import Attempt, Elsewhere, is_too_much, left_alone, nowhere
 from relayd.deliverer.nexthop.hosts import NextHop, NoHost, NotYet, Session
 from relayd.deliverer.queue_owner import QueueClosed
 from relayd.deliverer.recorder import AnsweringSite, Recorder
@@ -193,9 +193,12 @@ class Attempts:
         if delivery.stale:
             session.connection.abort()  # HC-15: a kept connection may be gone without a sign
             return attempt
-        judged, rest = attempt.judged(delivery), attempt.rest(delivery, session)
+        may_pass_on = not delivery.not_tried and self._hop.has_another_host(session)
+        elsewhere: Elsewhere = self._recorder.is_of_the_host if may_pass_on else nowhere
+        judged = attempt.judged(delivery, elsewhere)
+        rest = attempt.rest(delivery, session, elsewhere)
         broken = rest.failures[-1] if rest is not None and rest.failures else None
-        if broken is not None and not broken.lacks:
+        if broken is not None and broken.has_ended:
             session.connection.abort()
         outcomes = await self._record(attempt, session, delivery, judged)
         if outcomes is None:  # what waits has another owner by now

@@ -580,6 +580,9 @@ class Mute:
     async def give_back(self, session: Session) -> None:
         raise NotImplementedError
 
+    def has_another_host(self, session: Session) -> bool:
+        raise NotImplementedError
+
     def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         raise NotImplementedError
 

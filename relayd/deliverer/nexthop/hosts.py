@@ -58,6 +58,13 @@ class HostFailure:
         return self.facts is not None and bool(self.facts.own_refusal)
 
     @property
+    def has_ended(self) -> bool:
+        """The session is over, and not only this transaction."""
+        if self.facts is None or self.facts.own_refusal:
+            return self.facts is None
+        return self.facts.reply is None or self.facts.reply.code == 421
+
+    @property
     def known(self) -> FailedHost:
         """Return what is decided by."""
         reply, breakdown = self.failed.reply, self.failed.breakdown
@@ -175,6 +182,10 @@ class NextHop(Protocol):
 
     async def give_back(self, session: Session) -> None:
         """Take a session that its queue has no more use for."""
+        ...
+
+    def has_another_host(self, session: Session) -> bool:
+        """Tell whether there is a host that this attempt has not asked yet, and that may take what this one puts off."""
         ...
 
     def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:

@@ -174,6 +174,12 @@ class MxHop:
             site.share.release()
             site.slots.release()
 
+    def has_another_host(
+        self,
+        session: Session,  # noqa: ARG002 -- who puts mail off speaks for the site, such as by greylisting
+    ) -> bool:
+        return False
+
     def has_another_source(self, session: Session, facts: RouteFacts = ANYBODY) -> bool:
         use = self._uses.get(id(session.connection))
         return use is not None and self._has_other(use.key, facts)

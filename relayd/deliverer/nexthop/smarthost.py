@@ -3,6 +3,8 @@
 from collections import deque
 from collections.abc import Sequence
 
+import structlog
+
 from relayd.deliverer.connections import Connections, Leave, Share
 from relayd.deliverer.nexthop.account import Account
 from relayd.deliverer.nexthop.hosts import ANYBODY, NO_MESSAGE, HostFailure, NoHost, Session
@@ -12,9 +14,15 @@ from relayd.mail.ids import MessageId
 from relayd.mail.reply import Reply, Stage
 from relayd.policy.delivery.route import HostPort, RouteFacts
 from relayd.policy.delivery.throttle import SlowStart
+from relayd.policy.seldom import SeldomEach
 from relayd.policy.tls.ladder import asked_by
 from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
+
+_TOLD_EVERY = 300.0  # seconds
+_HOSTS = 100
+
+log = structlog.get_logger()
 
 
 class Smarthost:
@@ -41,6 +49,7 @@ class Smarthost:
         self._dead_hosts = dead_hosts
         self._share = Share(slots)
         self._resting: dict[Leave, None] = {}  # the longest first
+        self._told = SeldomEach(_TOLD_EVERY, most=_HOSTS)
 
     @property
     def is_limited(self) -> bool:
@@ -85,8 +94,17 @@ class Smarthost:
             elif search.may_ask(each.host, (each.ip, each.port)):  # two names may share it
                 connection = await search.ask(each)
                 if connection is not None:
+                    self._tell(search.failures)
                     return Session(connection=connection, failures=search.failures)
         raise NoHost(search.failures, all_asked=not todo)
+
+    def _tell(self, failures: Sequence[HostFailure]) -> None:
+        """Log, now and then, that one host stands in for another: mail goes out, so nobody would notice."""
+        for each in failures:
+            if self._told.is_due(each.host, self._clock.monotonic()):
+                log.warning(
+                    "smarthost_host_failed", remote_host=f"{each.host}", reason=f"{each.failed}"
+                )
 
     def keeps(
         self,
@@ -110,6 +128,14 @@ class Smarthost:
             await session.connection.quit()
         finally:
             self._share.release()
+
+    def has_another_host(self, session: Session) -> bool:
+        peer = session.connection.peer
+        asked = {
+            HostPort(host=peer.host, port=peer.port),
+            *(each.host for each in session.failures),
+        }
+        return not asked.issuperset(self._settings.hosts)
 
     def has_another_source(
         self,

@@ -22,6 +22,7 @@ from relayd.policy.delivery.verdict import (
     Scope,
     VerdictRules,
     decide,
+    is_of_the_host,
     is_too_fast,
 )
 from relayd.policy.replies.ruleset import builtin_rules
@@ -984,3 +985,35 @@ def test_what_is_about_the_rate_of_our_account(
     facts = facts_of(stage, reply, route=route)
     assert is_too_fast(facts, Category.RATE_LIMIT) == is_so
     assert not is_too_fast(facts, Category.POLICY)
+
+
+@pytest.mark.parametrize(
+    ("stage", "text", "may"),
+    [
+        (Stage.MAIL, "452 4.3.1 Insufficient system storage", True),
+        (Stage.RCPT, "451 4.3.0 Temporary lookup failure", True),
+        (Stage.RCPT, "450 4.1.8 sender's domain not found", True),
+        (Stage.DATA, "451 4.3.0 later", True),
+        (Stage.DOT, "451 4.3.2 queue file write error", True),
+        (Stage.MAIL, "530 5.7.0 Authentication required", True),
+        (Stage.RCPT, "452 4.2.2 mailbox full", False),
+        (Stage.RCPT, "450 4.1.1 verification in progress", False),
+        (Stage.RCPT, "550 5.1.1 no such user", False),
+        (Stage.DOT, "554 5.7.1 spam", False),
+        (Stage.DOT, "250 2.0.0 ok", False),
+        (Stage.MAIL, "450 4.7.1 Rate limit exceeded", False),
+        (Stage.EHLO, "451 4.3.0 not now", False),
+        (Stage.DOT, "421 4.3.2 bye", False),
+    ],
+)
+def test_what_another_host_of_a_smarthost_may_take(stage: Stage, text: str, *, may: bool) -> None:
+    """S-59: what is no verdict about a recipient, and was certainly not taken."""
+    reply = make_reply(int(text[:3]), (text[4:],))
+    for route in (SMARTHOST, DIRECT):
+        facts = facts_of(stage, reply, route=route, dot_sent=stage is Stage.DOT)
+        assert is_of_the_host(facts, builtin_rules()) == (may and route is SMARTHOST)
+
+
+def test_a_session_that_broke_is_no_word_of_a_host() -> None:
+    broken = Breakdown(category=Category.CONNECTION_FAILURE, fault=Fault.PEER, reason="silence")
+    assert not is_of_the_host(facts_of(Stage.DOT, broken, route=SMARTHOST), builtin_rules())
