@@ -38,6 +38,7 @@ from relayd.policy.dsn import (
     occasion_of,
     wants_report,
 )
+from relayd.policy.intake.aliases import Aliases
 
 FULL_COPY_LIMIT = 50_000  # octets of a message that goes back whole
 _LOOKED_AT = 128 * 1024  # octets of any other: its header section is in there
@@ -77,7 +78,10 @@ class Reporter:
         now: datetime,
         give_up_after: timedelta,
         signer: Signer | None = None,
+        aliases: Aliases | None = None,
     ) -> None:
+        """`aliases` say where reports to names of this machine go, as other mail to them does."""
+        self._aliases = aliases
         self._fqdn = fqdn
         self._routes = routes
         self._next_id = next_id
@@ -138,9 +142,11 @@ class Reporter:
             original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
         )
+        sender = parse_address(message.reverse_path)
+        others = () if self._aliases is None else self._aliases.targets(sender)
         return own_message(
             message_id,
-            [parse_address(message.reverse_path)],
+            others or [sender],
             content,
             fqdn=self._fqdn,
             routes=self._routes,

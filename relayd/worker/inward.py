@@ -1,7 +1,6 @@
 """Put the receiver together: listeners, logins, the certificate, the content checker."""
 
 from dataclasses import dataclass, replace
-from socket import gethostname
 
 from relayd.errors import (
     StartError,
@@ -9,7 +8,6 @@ from relayd.errors import (
 )
 from relayd.net.content import ContentGate
 from relayd.policy.dsn.budget import USUAL_LIMITS, DsnBudget
-from relayd.policy.intake.aliases import aliases_of
 from relayd.policy.intake.known_sources import KnownSources
 from relayd.policy.rewriting.srs import SrsDomains
 from relayd.ports.outward import Clock
@@ -22,6 +20,7 @@ from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
 from relayd.worker.inherited import Inherited
 from relayd.worker.intake import Intake
+from relayd.worker.names import aliases_here
 from relayd.worker.parts import Parts
 
 
@@ -51,12 +50,7 @@ async def receive(settings: Settings, inherited: Inherited, parts: Parts, intake
             clock=parts.clock,
             refuse_suppressed=settings.bounces.refuse_suppressed,
             soft_bounce=settings.soft_bounce,
-            aliases=aliases_of(
-                settings.aliases,
-                fqdn=settings.fqdn,
-                host_name=gethostname(),
-                verp_domain=settings.bounces.verp_domain,
-            ),
+            aliases=aliases_here(settings),
             srs=await _srs(settings, parts),
             srs_budget=DsnBudget(USUAL_LIMITS, now=parts.clock.now()),
             senders=settings.senders,

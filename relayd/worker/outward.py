@@ -48,6 +48,7 @@ from relayd.settings import Settings
 from relayd.worker.descriptors import shares_of
 from relayd.worker.dnssec import distrust_liars
 from relayd.worker.late import LateBounces
+from relayd.worker.names import aliases_here
 from relayd.worker.parts import Parts
 from relayd.worker.sts import KeptPolicies, sts_policies
 from relayd.worker.system import SmtpTransport, SystemClock
@@ -130,6 +131,7 @@ async def deliver(
         now=parts.clock.now(),
         give_up_after=settings.retry.give_up_after,
         signer=parts.signer,
+        aliases=aliases_here(settings),
     )
     reader = BounceReader(settings.rules)
     late = await _late(settings, parts, reader)

@@ -10,10 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from relayd.deliverer.reports import RecipientResult, Reporter
+from relayd.mail.address import parse_address
 from relayd.mail.envelope import NewMessage
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
 from relayd.policy.delivery.shares import NOTHING, Part
+from relayd.policy.intake.aliases import aliases_of
 from relayd.ports.view import Query, Status
 from relayd.store.memory.queue import MemoryStore
 from tests.support.builders import (
@@ -25,6 +27,7 @@ from tests.support.builders import (
     a_queued_recipient,
     a_recipient,
 )
+from tests.support.clock import START, FakeClock
 from tests.support.post import Post, a_post, a_reporter, eventually
 from tests.support.scripted_server import Action as Says
 from tests.support.scripted_server import Script, ScriptedServer
@@ -76,6 +79,35 @@ async def test_a_bounce_is_reported_with_the_servers_words() -> None:
         told = post.sink.told
         assert told.index(("bounced", message.id)) < told.index(("received", report.id))
         await eventually(lambda: server.messages[-1].mail.startswith("FROM:<>"))
+
+
+@pytest.mark.parametrize(
+    ("sender", "told"),
+    [
+        ("root@relay.test", ["you@y.test", "colleague@y.test"]),
+        ("Cron@relay.test", ["rest@y.test"]),
+        ("app@app.test", ["app@app.test"]),
+    ],
+)
+def test_a_report_to_a_name_of_this_machine_goes_where_its_mail_goes(
+    sender: str, told: list[str]
+) -> None:
+    """Nobody reads the mail of root@ the relay itself."""
+    aliases = aliases_of(
+        {
+            "root": (parse_address("you@y.test"), parse_address("colleague@y.test")),
+            "*": (parse_address("rest@y.test"),),
+        },
+        fqdn="relay.test",
+        host_name="relay",
+        verp_domain="",
+    )
+    reporter = a_reporter(FakeClock(), aliases)
+    message = replace(a_queued_message(), reverse_path=sender)
+    result = RecipientResult(a_queued_recipient(), a_bounce(), None)
+    report = reporter.report(message, [result], CONTENT, now=START)
+    assert report is not None
+    assert [str(each.address) for each in report.recipients] == told
 
 
 @pytest.mark.parametrize("ret", [{}, {"RET": "FULL"}], ids=["ret-not-given", "ret-full"])

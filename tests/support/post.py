@@ -34,6 +34,7 @@ from relayd.policy.accounts.limits import NO_LIMITS, AccountLimits
 from relayd.policy.delivery.retry import RetrySettings
 from relayd.policy.delivery.route import SMARTHOST, RouteRules
 from relayd.policy.delivery.verdict import VerdictRules
+from relayd.policy.intake.aliases import Aliases
 from relayd.policy.pausing import Pausing
 from relayd.policy.replies.ruleset import builtin_rules
 from relayd.policy.rewriting.choice import Rewriting
@@ -277,7 +278,7 @@ async def a_post(
             await post.stop()
 
 
-def a_reporter(clock: FakeClock) -> Reporter:
+def a_reporter(clock: FakeClock, aliases: Aliases | None = None) -> Reporter:
     ids = IdSource(a_registration(500))
     return Reporter(
         fqdn="relay.test",
@@ -285,6 +286,7 @@ def a_reporter(clock: FakeClock) -> Reporter:
         next_id=ids.next_id,
         now=clock.now(),
         give_up_after=RETRY.give_up_after,
+        aliases=aliases,
     )
 
 
