@@ -82,3 +82,17 @@ def is_locked(path: str | Path) -> bool:
     finally:
         os.close(descriptor)
     return False
+
+
+_TO_OPEN = 1 << 20  # octets: of a queue the index of its log, the beginning of that, and some rows
+_FILES_TO_OPEN = 10
+
+
+def is_full(path: Path) -> bool:
+    """Tell whether hardly anything can be written to a folder's disk: not even a queue can be opened there."""
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return False
+    has_no_files = disk.f_files > 0 and disk.f_favail < _FILES_TO_OPEN
+    return has_no_files or disk.f_bavail * disk.f_frsize < _TO_OPEN

@@ -7,7 +7,7 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,6 @@ from relayd.errors import (
     SchemaMismatch,
     StoreError,
     StoreMoved,
-    StoreUnavailable,
     first_of,
 )
 from relayd.logs.status import StatusLog
@@ -44,7 +43,7 @@ from relayd.receiver.listener import Receiver
 from relayd.receiver.tls import ServerTls
 from relayd.settings import Settings
 from relayd.store import open_hints, open_store, open_view
-from relayd.store.url import is_file, name_of
+from relayd.store.url import is_file
 from relayd.trace import tracing
 from relayd.trace.followers import DebugLog
 from relayd.worker import housekeeping
@@ -61,13 +60,13 @@ from relayd.worker.machine_wide import for_the_machine
 from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
+from relayd.worker.patience import patiently
 from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
 from relayd.worker.system import SystemClock
 from relayd.worker.tlsrpt import keep_counting, keep_reporting
 from relayd.worker.upgrading import Upgrade
-from relayd.worker.waiting_room import wait_for
 from relayd.worker.wakeups import SocketWakeups, Together
 
 log = structlog.get_logger()
@@ -104,8 +103,13 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         for name, each in settings.smarthosts.items()
     }
     counters = Counters(inherited.counters.row(inherited.name))
-    with (upgrade := Upgrade(inherited.heartbeat)):
-        store = open_store(
+    stopping = _Stopping()
+    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
+    patient = partial(patiently, settings, inherited, supervision, stopping.begun)
+    upgrade = Upgrade(inherited.heartbeat)
+
+    async def opened() -> QueueStore:
+        return open_store(
             settings.store.url,
             clock=clock,
             slots=slots,
@@ -119,15 +123,17 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
                 on_others=shared.tell,
             ),
         )
+
+    with upgrade:
+        store = await patient(opened)
+    if store is None:
+        return 0
     view = open_view(settings.store.url)
     status_log = StatusLog(settings.log.status_log, node=settings.node)
     events = Events(status_log, counters)
-    stopping = _Stopping()
-    supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
     try:
         identity = WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
-        register = partial(_register, store, identity, upgrade)
-        registered = await _registered(settings, inherited, register, supervision, stopping)
+        registered = await patient(partial(_register, store, identity, upgrade))
         if registered is None:
             return 0
         await _serve(
@@ -168,46 +174,6 @@ async def _leave(store: QueueStore, registered: Registration) -> None:
         await store.leave(registered.number)
     except StoreError as error:
         log.warning("leave_failed", fault="local", reason=str(error))
-
-
-async def _registered(
-    settings: Settings,
-    inherited: Inherited,
-    register: Callable[[], Awaitable[Registration]],
-    supervision: Supervision,
-    stopping: "_Stopping",
-) -> Registration | None:
-    """Return what the store gives this worker, however long it is away; None: the worker is to end meanwhile.
-
-    A store that is a file of this machine does not come back by itself. While workers with older settings serve, this
-    one leaves all who come to them, and is ready when it has its store: so a reload to one that is away is refused.
-    """
-    try:
-        return await register()
-    except StoreUnavailable as error:
-        if is_file(settings.store.url):
-            raise
-        first = error
-    name = name_of(settings.store.url)
-    async with asyncio.TaskGroup() as tasks:
-        beat = tasks.create_task(supervision.beat(stopping.begun), name="heartbeat")
-        stop = tasks.create_task(stopping.begun.wait(), name="stop")
-        waiting = tasks.create_task(
-            wait_for(
-                register,
-                store=name,
-                first=first,
-                listeners=() if inherited.others_serve else inherited.listeners,
-                control=None if inherited.others_serve else inherited.control,
-            ),
-            name="store that is away",
-        )
-        if not inherited.others_serve:
-            supervision.ready()  # to say so is all that can be done, and it is done
-        await asyncio.wait((waiting, stop), return_when=asyncio.FIRST_COMPLETED)
-        for task in (beat, stop, waiting):
-            task.cancel()
-    return None if waiting.cancelled() else waiting.result()
 
 
 async def _serve(

@@ -3,6 +3,8 @@
 Needs a small file system of its own, which only root may mount.
 """
 
+import os
+import smtplib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,6 +58,32 @@ def submit(daemon: Daemon, address: str, content: str) -> tuple[int, bytes]:
             return code, text
         assert client.rcpt(address)[0] == 250
         return client.data(content)
+
+
+def test_a_relay_starts_on_a_full_disk_and_serves_when_there_is_room(
+    disk: Path, tmp_path: Path
+) -> None:
+    """F-61: not even its queue can be opened: who comes is told so, and no start limit of systemd is met."""
+    with (
+        a_smarthost() as smarthost,
+        a_daemon(tmp_path, smarthost.port, queue=disk / "queue.db", workers=1) as daemon,
+    ):
+        daemon.send("before@x.test")
+        smarthost.received(1)
+        assert daemon.stop() == 0
+        ended = len(daemon.events("worker_ended"))
+        with full(disk):
+            daemon.up()
+            [told] = eventually(lambda: daemon.events("store_away"), "it says why")
+            assert told["reason"].startswith("the disk is full: ")
+            with pytest.raises(smtplib.SMTPConnectError, match=r"421.*4\.3\.2"):
+                daemon.client()
+            ran = daemon.run("queue", "hold", "--all", "--yes")
+            assert (ran.status, len(ran.err.splitlines())) == (os.EX_TEMPFAIL, 1)
+        eventually(lambda: daemon.events("store_back"), "there is room again")
+        daemon.send("after@x.test")
+        smarthost.received(2)
+        assert len(daemon.events("worker_ended")) == ended
 
 
 def test_no_room_is_452_and_leaves_nothing_behind(disk: Path, tmp_path: Path) -> None:
