@@ -68,11 +68,12 @@ class StartError(RelaydError):
 
 
 class AddressInUse(StartError):
-    """Somebody listens where we are to; `address` as the settings have it."""
+    """Somebody listens where we are to; `address` as the settings have it, `ip` one of its addresses, if it has any."""
 
-    def __init__(self, message: str, address: str) -> None:
+    def __init__(self, message: str, address: str, *, ip: str = "") -> None:
         super().__init__(message)
         self.address = address
+        self.ip = ip
 
 
 class QueueInUse(StartError):

@@ -69,11 +69,12 @@ def listen_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
 
 def listen(sockets: Iterable[socket.socket], address: str) -> None:
     """Have clients connect to sockets that are bound. Raises StartError, AddressInUse; they are open then, too."""
-    try:
-        for each in sockets:
+    for each in sockets:
+        try:
             each.listen(BACKLOG)
-    except OSError as error:
-        raise _refusal(address, error) from error
+        except OSError as error:
+            ip = "" if each.family == socket.AF_UNIX else str(each.getsockname()[0])
+            raise _refusal(address, error, ip) from error
 
 
 def bind_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
@@ -83,11 +84,13 @@ def bind_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
     """
     sockets: list[socket.socket] = []
     missing: OSError | None = None
+    ip = ""
     try:
         found = socket.getaddrinfo(
             endpoint.host, endpoint.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
         for family, _, _, _, address in found:
+            ip = str(address[0])
             try:
                 sockets.append(_bound(family, address))
             except OSError as error:
@@ -99,7 +102,7 @@ def bind_tcp(endpoint: HostPort) -> tuple[socket.socket, ...]:
     except OSError as error:
         for each in sockets:
             each.close()
-        raise _refusal(str(endpoint), error) from error
+        raise _refusal(str(endpoint), error, ip) from error
     return tuple(sockets)
 
 
@@ -166,12 +169,12 @@ def port_of(address: str) -> str:
     return "" if address.startswith(("unix:", "systemd:")) else address.rpartition(":")[2]
 
 
-def _refusal(address: str, error: OSError) -> StartError:
+def _refusal(address: str, error: OSError, ip: str = "") -> StartError:
     remedy = REMEDIES.get(error.errno or 0, "")
     if address.startswith("unix:") and error.errno == errno.EACCES:
         remedy = "the user that runs relayd may not write there"
     reason = error.strerror or str(error)
     message = f"cannot listen on {address}: {reason}{'; ' if remedy else ''}{remedy}"
-    return (
-        AddressInUse(message, address) if error.errno == errno.EADDRINUSE else StartError(message)
-    )
+    if error.errno == errno.EADDRINUSE:
+        return AddressInUse(message, address, ip=ip)
+    return StartError(message)

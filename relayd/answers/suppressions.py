@@ -160,6 +160,14 @@ def _read_csv(lines: Iterable[str], columns: Sequence[str], *, first: int) -> It
         yield _line(number, _first(of, _ADDRESS), _first(of, _SENDER), _first(of, _REASON))
 
 
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # octets that were none
+        return False
+    return True
+
+
 def _first(cells: dict[str, str], names: Sequence[str]) -> str:
     return next((cells[name] for name in names if name in cells), "")
 
@@ -175,6 +183,8 @@ def _line(number: int, address: str, sender: str = "", reason: str = "") -> Line
                 parse(text)
         except PathError as error:
             return Line(number=number, mistake=f"{text.strip()!r} is no address: {error}")
+    if not _is_text(reason):
+        return Line(number=number, mistake="its reason is not UTF-8")
     return Line(
         number=number, wanted=ToSuppress(address=address, scope=sender, reason=blanked(reason))
     )

@@ -5,6 +5,7 @@ somebody gave a program begins a line of its own.
 """
 
 import binascii
+import re
 import unicodedata
 from base64 import b64decode
 from collections.abc import Collection, Mapping, Sequence
@@ -13,7 +14,8 @@ from itertools import islice
 
 LINE = 998  # characters of a text for one line
 _WRONG = 20  # mistakes that are told
-_WORD = 900  # of it without a blank, where a long line can be folded
+_WORD = 900  # of a word with the blanks behind it: a long line can be folded in front of a word
+_WITH_BLANKS = re.compile(r"[^ ]+ *+| ++")
 _NO_LINE = frozenset({"Cc", "Cs", "Zl", "Zp"})  # controls, surrogates, separators of lines
 _NO_TEXT = frozenset({"Cc", "Cs"})
 _IN_TEXT = frozenset(
@@ -79,8 +81,8 @@ class Reader:
             self.note(where, f"at most {limit} characters")
         elif (found := _misfit(value, _NO_LINE)) is not None:
             self.note(where, f"text of one line, without control characters; it has {found}")
-        elif value.isascii() and max(map(len, value.split(" "))) > _WORD:
-            self.note(where, f"a blank after {_WORD} characters at the latest")
+        elif value.isascii() and max(map(len, _WITH_BLANKS.findall(value)), default=0) > _WORD:
+            self.note(where, f"words of at most {_WORD} characters, with the blanks behind them")
         else:
             return value.strip(" ")
         return ""

@@ -21,6 +21,7 @@ from relayd.mail.dns import DomainError, a_labels
 RECIPIENTS = 1000
 _MOST = 100  # header fields, attachments
 _NAME = 200  # characters of a name, or a tag
+_TYPE_LIMIT = 300  # of a media type with its parameters, which is one line
 _FIELD = 8000  # of the value of a header field: it is folded where it has blanks
 _FIELDS = frozenset(
     {"from", "to", "cc", "bcc", "subject", "text", "html", "headers", "attachments"}
@@ -28,17 +29,8 @@ _FIELDS = frozenset(
 )
 _OF_JSON = frozenset({"from", "to", "cc", "bcc", "subject"})
 _WRITTEN = frozenset({"mime-version", "received"})
-_WRITTEN_ALL = (
-    "content-t",
-    "content-d",
-    "content-i",
-    "content-m",
-    "resent-",
-    "return-path",
-    "dkim-",
-    "arc-",
-    "x-relayd-",
-)
+_WRITTEN_ALL = ("content-", "resent-", "return-path", "dkim-", "arc-", "x-relayd-")
+_MAY = frozenset({"content-language"})  # though it begins so
 _ASCII = frozenset({"message-id", "date", "in-reply-to", "references", "auto-submitted"})
 _SHORT = frozenset({"message-id", "date"})
 _OF_MAILBOXES = frozenset({"reply-to", "sender"})
@@ -190,7 +182,7 @@ def _headers(reader: Reader, value: object) -> tuple[tuple[str, str | tuple[Mail
             reader.note(where, "a name of printable ASCII without blanks and colons")
         elif lowered in _OF_JSON:
             reader.note(where, f"the field {lowered} of the message, not one of its headers")
-        elif lowered in _WRITTEN or lowered.startswith(_WRITTEN_ALL):
+        elif lowered in _WRITTEN or (lowered.startswith(_WRITTEN_ALL) and lowered not in _MAY):
             reader.note(where, "another field: this one is written by relayd alone")
         elif lowered in read:
             reader.note(where, "each field once, in whatever case")
@@ -232,10 +224,14 @@ def _attachment(reader: Reader, where: str, value: object) -> Attachment | None:
     name = reader.line(f"{where}.name", fields.get("name"), limit=_NAME)
     if reader.count == before and ("/" in name or "\\" in name or not name.strip(" .")):
         reader.note(f"{where}.name", "a file name without a path")
-    kind = reader.line(f"{where}.type", fields.get("type", "application/octet-stream"))
+    so_far = reader.count
+    kind = reader.line(
+        f"{where}.type", fields.get("type", "application/octet-stream"), limit=_TYPE_LIMIT
+    )
     kind, *given = kind.split(";")
     found, parameters = _TYPE.fullmatch(kind.strip(" ")), _parameters(given)
-    if found is None or found[1].lower() in ("multipart", "message") or parameters is None:
+    is_wrong = found is None or found[1].lower() in ("multipart", "message") or parameters is None
+    if is_wrong and reader.count == so_far:
         reader.note(f"{where}.type", _MEDIA_TYPE)
     content_id = reader.line(f"{where}.content_id", fields.get("content_id", ""))
     if content_id and not _CONTENT_ID.fullmatch(content_id):

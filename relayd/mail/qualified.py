@@ -18,6 +18,8 @@ _FIELDS = re.compile(
     rb"^((?:Resent-)?(?:From|Sender|Reply-To|To|Cc))([ \t]*+:)([^\n]*+(?>(?:\n[ \t][^\n]*+)*))",
     re.IGNORECASE | re.MULTILINE,
 )
+_LINE = 998  # octets of a line (RFC 5322 §2.1.1)
+_NOBODY = b"undisclosed-recipients"  # without the colon and semicolon of a group
 _ENCODED = b"=?"  # begins an encoded word (RFC 2047 §2), which is no name
 
 
@@ -31,7 +33,9 @@ def qualified(content: bytes, domain: str) -> bytes:
         name, colon, value = found.groups()
         if name.decode().lower() in signed:
             return found[0]
-        return b"".join((name, colon, _complete(value, b"@" + domain.encode())))
+        done = b"".join((name, colon, _complete(value, b"@" + domain.encode())))
+        is_too_long = max(map(len, done.split(b"\n"))) > _LINE
+        return found[0] if is_too_long else done
 
     return _FIELDS.sub(complete, header) + content[end:]
 
@@ -46,8 +50,10 @@ def _complete(value: bytes, domain: bytes) -> bytes:
 
 
 def _is_name(written: bytes) -> bool:
-    if b"@" in written or b'"' in written or written.startswith(_ENCODED):
-        return False  # a quoted string alone is rather the name of a person
+    if b"@" in written or b'"' in written:  # a quoted string is rather the name of a person
+        return False
+    if written.startswith(_ENCODED) or written.lower() == _NOBODY:
+        return False
     try:
         parse_address(f"{written.decode()}@x")
     except (PathError, UnicodeDecodeError):

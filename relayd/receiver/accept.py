@@ -61,9 +61,10 @@ class Acceptor:
             self._loop.add_reader(sock, self._accept, sock, context)
 
     def stop(self) -> None:
-        """Accept no more, for good."""
+        """Accept no more, for good. Clients that come where nobody else listens are refused, and do not wait in vain."""
         for sock, _ in self._sockets:
             self._loop.remove_reader(sock)
+            sock.close()
         self._sockets.clear()
 
     def _accept(self, sock: socket.socket, context: SessionContext) -> None:

@@ -61,8 +61,8 @@ class Leaving:
 
     def may_hold(self, address: str) -> bool:
         """Tell whether some may listen there still, or on that port by another name. They let go as soon as they hear that they are to leave."""
-        port = port_of(address)
-        return any(port == port_of(other) for each in self._sets for other in each.addresses)
+        port, others = port_of(address), [other for each in self._sets for other in each.addresses]
+        return address in others or (bool(port) and port in map(port_of, others))
 
     def make_room(self) -> bool:
         """Tell whether another set may come up; if not, see that one may soon."""

@@ -18,7 +18,9 @@ from relayd.sockets import Bound, bind_tcp, listen_unix, port_of
 from relayd.supervisor.lock import make_directory
 
 LISTENER_MODE = 0o666  # its directory and `networks` say who may come in
+_OF_SYSTEMD = "systemd listens there for relayd, by the socket unit of {}: change one of them"
 _NOT_AT_ONCE = "relayd itself listens on {}, and lets go of it only when it stops; stop relayd, change the settings, and start it"
+_ALL = {"0.0.0.0", "::"}  # noqa: S104 -- what they are called
 _BOTH = "these settings have {} as well, and one is in the way of the other"
 CONTROL_MODE = 0o660  # the group may act
 
@@ -58,11 +60,14 @@ class Addresses:
         """Return the error, or a better one where we ourselves are in the way: all addresses of a machine and one of them cannot be both."""
         if not isinstance(error, AddressInUse):
             return error
-        port = port_of(error.address)
-        for key, bound in {**self._inherited, **self._bound, **added}.items():
-            if key != error.address and port in _ports(bound):
-                remedy = _BOTH if key in added else _NOT_AT_ONCE
-                return StartError(f"cannot listen on {error.address}: {remedy.format(key)}")
+        for those, remedy in (
+            (self._inherited, _OF_SYSTEMD),
+            (self._bound, _NOT_AT_ONCE),
+            (added, _BOTH),
+        ):
+            for key, bound in those.items():
+                if key != error.address and _is_in_the_way(bound, error):
+                    return StartError(f"cannot listen on {error.address}: {remedy.format(key)}")
         return error
 
     def lost(self) -> list[str]:
@@ -134,17 +139,24 @@ def _key(listener: ListenerSettings) -> str:
     return f"systemd:{listener.systemd_name}"
 
 
-def _ports(bound: Bound) -> set[str]:
-    return {str(each.getsockname()[1]) for each in bound.sockets if each.family != socket.AF_UNIX}
+def _is_in_the_way(bound: Bound, error: AddressInUse) -> bool:
+    """Tell whether it has that port at the address, or at all of its kind; or the address means all."""
+    family = socket.AF_INET6 if ":" in error.ip else socket.AF_INET
+    names = [each.getsockname() for each in bound.sockets if each.family == family]
+    return any(
+        str(port) == port_of(error.address) and (ip == error.ip or {ip, error.ip} & _ALL)
+        for ip, port, *_ in names
+    )
 
 
 def _wanted(settings: Settings) -> Iterator[tuple[str, Callable[[], Bound]]]:
     """Yield each address that the settings name, and what binds it."""
     directory = Path(settings.control_socket).parent  # listeners may be there too
-    for listener in settings.listeners:
-        yield _key(listener), partial(_bind, listener, directory)
     if settings.metrics is not None:
         yield str(settings.metrics), partial(_bind_tcp, settings.metrics)
+    # Who knocks at a socket file is let in at once: those are made when all else could be had.
+    for listener in sorted(settings.listeners, key=lambda each: each.unix_path is not None):
+        yield _key(listener), partial(_bind, listener, directory)
     for path in (settings.control_socket, settings.console_smtp):
         yield f"unix:{path}", partial(_bind_unix, path, CONTROL_MODE, directory)
 

@@ -60,7 +60,7 @@ from relayd.worker.machine_wide import for_the_machine
 from relayd.worker.membership import DaemonMembership, SharedMembership
 from relayd.worker.outward import deliver, resolver_of
 from relayd.worker.parts import IdSource, Parts
-from relayd.worker.patience import patiently
+from relayd.worker.reaching import reached
 from relayd.worker.signing import keep_comparing, signer_of
 from relayd.worker.sts import keep_policies
 from relayd.worker.supervision import Supervision
@@ -105,7 +105,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     counters = Counters(inherited.counters.row(inherited.name))
     stopping = _Stopping()
     supervision = Supervision(inherited.heartbeat, inherited.parent_pid)
-    patient = partial(patiently, settings, inherited, supervision, stopping.begun)
+    reach = partial(reached, settings, inherited, supervision, stopping.begun)
     upgrade = Upgrade(inherited.heartbeat)
 
     async def opened() -> QueueStore:
@@ -125,7 +125,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
         )
 
     with upgrade:
-        store = await patient(opened)
+        store = await reach(opened)
     if store is None:
         return 0
     view = open_view(settings.store.url)
@@ -133,7 +133,7 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     events = Events(status_log, counters)
     try:
         identity = WorkerIdentity(node=settings.node, boot=inherited.boot, name=inherited.name)
-        registered = await patient(partial(_register, store, identity, upgrade))
+        registered = await reach(partial(_register, store, identity, upgrade))
         if registered is None:
             return 0
         await _serve(

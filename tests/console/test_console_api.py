@@ -721,6 +721,9 @@ def test_a_line_that_is_not_utf_8_is_a_mistake(program: Program) -> None:
     body = b"email\nm\xfcller@list.test\n"
     told = program.send("POST", "/addresses/import", key=key, body=body).json
     assert (told["new"], told["mistakes"][0]["line"]) == (0, 2)
+    body = b"email,reason\nfine@list.test,J\xfcrgen\n"
+    again = program.send("POST", "/addresses/import", key=key, body=body).json
+    assert (again["new"], again["mistakes"][0]["message"]) == (0, "its reason is not UTF-8")
     assert "not valid UTF-8" in told["mistakes"][0]["message"]
 
 

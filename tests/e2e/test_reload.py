@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from relayd.control.client import ask
+from relayd.files import is_locked
 from relayd.ports.view import Query, Status
 from tests.support.certificates import Authority
 from tests.support.daemon import (
@@ -110,8 +111,7 @@ def test_an_address_comes_back_though_workers_that_leave_have_it_yet(
             if what == "listener":
                 daemon.write(more=f'[[listen]]\naddress = "127.0.0.1:{old}"')
             daemon.up()
-            [first] = [each["pid"] for each in daemon.events("worker_started")]
-            os.kill(first, signal.SIGSTOP)
+            first = stop_idle(daemon)
             try:
                 listen_at(new)
                 eventually(lambda: daemon.events("reloaded"), "reloaded")
@@ -132,6 +132,55 @@ def test_an_address_comes_back_though_workers_that_leave_have_it_yet(
             assert "another program listens there" in refused[0]["error"]
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["taken away", "given back"])
+def test_a_listener_that_is_taken_away_refuses_though_a_client_lingers(
+    tmp_path: Path, *, again: bool
+) -> None:
+    """Nobody would greet who comes; and workers that leave let go of it at once."""
+    with (
+        a_smarthost({}) as smarthost,
+        closing(Daemon(tmp_path, smarthost.port, workers=1)) as daemon,
+    ):
+        port = free_port()
+        other = f'[[listen]]\naddress = "127.0.0.1:{port}"'
+        daemon.write(more=other)
+        daemon.up()
+        with daemon.client() as lingers:
+            lingers.ehlo()
+            lingers.mail("app@app.test")
+            daemon.write(more="")
+            daemon.signal(signal.SIGHUP)
+            eventually(lambda: daemon.events("reloaded"), "reloaded")
+            eventually(lambda: not is_open(port), "nobody listens", within=5)
+            if again:
+                daemon.write(more=other)
+                daemon.signal(signal.SIGHUP)
+                eventually(lambda: len(daemon.events("reloaded")) == 2, "reloaded", within=8)
+                with socket.create_connection(("127.0.0.1", port)) as client:
+                    assert client.recv(100).startswith(b"220 ")
+            assert lingers.rset()[0] == 250
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def stop_idle(daemon: Daemon) -> int:
+    """Stop the only worker, while it has no turn to write: the next one would wait for it. Return its pid."""
+    [pid] = [each["pid"] for each in daemon.events("worker_started")]
+
+    def is_idle() -> bool:
+        os.kill(pid, signal.SIGSTOP)
+        if not is_locked(f"{daemon.queue}.write"):
+            return True
+        os.kill(pid, signal.SIGCONT)
+        return False
+
+    eventually(is_idle, "it writes nothing")
+    return int(pid)
+
+
 def test_what_is_written_while_a_reload_waits_is_not_taken(tmp_path: Path) -> None:
     """A reload is for the settings as they were when it was asked for."""
     with a_smarthost({}) as smarthost:
@@ -140,8 +189,7 @@ def test_what_is_written_while_a_reload_waits_is_not_taken(tmp_path: Path) -> No
         with closing(daemon):
             daemon.write(more=f'[metrics]\naddress = "127.0.0.1:{old}"')
             daemon.up()
-            [first] = [each["pid"] for each in daemon.events("worker_started")]
-            os.kill(first, signal.SIGSTOP)
+            first = stop_idle(daemon)
             try:
                 for number, port in ((1, new), (2, old)):
                     daemon.write(more=f'[metrics]\naddress = "127.0.0.1:{port}"')

@@ -186,6 +186,19 @@ def test_an_address_that_we_have_ourselves_is_said_to_be_ours(
     addresses.open(second)
 
 
+@pytest.mark.parametrize("ours", ["127.0.0.1", "[::1]"])
+def test_what_is_in_the_way_of_none_of_ours_is_another_program(
+    addresses: Addresses, tmp_path: Path, ours: str
+) -> None:
+    """The same port of another address is none of ours: workers that leave may have it, so it is waited for."""
+    if ours == "[::1]" and not has_ipv6():
+        pytest.skip("this machine has no IPv6")
+    port = free_port()
+    addresses.open(settings_in(tmp_path, f"{ours}:{port}"))
+    with socket.create_server(("127.0.0.2", port)), pytest.raises(AddressInUse):
+        addresses.open(settings_in(tmp_path, f"{ours}:{port}", f"127.0.0.2:{port}"))
+
+
 def test_two_addresses_that_cannot_be_both_are_named(addresses: Addresses, tmp_path: Path) -> None:
     port = free_port()
     with pytest.raises(StartError, match=r"these settings have 127\.0\.0\.1:\d+ as well"):

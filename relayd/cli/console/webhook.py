@@ -149,7 +149,7 @@ def remove(which: int, *, as_json: bool) -> None:
 @json_option
 @settings_option()
 def rotate(which: int, *, as_json: bool) -> None:
-    """Make a new secret, and print it. Both are used for 24 hours."""
+    """Make a new secret, and print it. For 24 hours the last three before sign too."""
     reply = ask(about_to_json("endpoint.rotate", EndpointId(which)), otherwise=no_webhook(which))
     _say_secret(reply, EndpointId(which), as_json=as_json, done="rotated")
 

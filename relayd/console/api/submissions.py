@@ -7,7 +7,8 @@ again: the key is written with the message, so there is one message however ofte
 import asyncio
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, nullcontext
 from functools import partial
 from typing import Annotated, assert_never
 
@@ -71,26 +72,25 @@ class Submitting:
     """What all who hand in messages share."""
 
     def __init__(self) -> None:
-        self._places = asyncio.Semaphore(_AT_ONCE)
-        self._large_place = asyncio.Semaphore(1)
+        self.places = asyncio.Semaphore(_AT_ONCE)  # of small ones
+        self.making = asyncio.Semaphore(1)  # a large one: JSON may take tens of times its size
         self._large = asyncio.Semaphore(_AT_ONCE)
         self._of_key: dict[str, asyncio.Semaphore] = {}
 
-    def place(self, body: bytes) -> asyncio.Semaphore:
-        """Return the place in which a message is made of a body. Large ones come one by one: JSON may take ten times its size."""
-        return self._places if len(body) <= BODY_LIMIT else self._large_place
+    @asynccontextmanager
+    async def place(self, request: Request, *, key: str) -> AsyncIterator[bool]:
+        """Give a request its place, from its first octet to its answer; tell whether it is large.
 
-    async def body(self, request: Request, most: int, *, key: str) -> bytes:
-        """Return the body of a request; few large ones are in memory, and a slow one delays no small one.
-
-        Those of one key have half of the places at most, so that no key keeps out the others. Raises HTTPException as `read_body` does.
+        Few large ones are in memory, and a slow one delays no small one. Those of one key have half of the places at
+        most, so that no key keeps out the others.
         """
         length = request.headers.get("content-length", "")
         if length.isdecimal() and int(length) <= BODY_LIMIT:
-            return await read_body(request)
+            yield False
+            return
         own = self._of_key.setdefault(key, asyncio.Semaphore(_AT_ONCE // 2))
         async with own, self._large:  # in this order: who waits for its own place has no other
-            return await read_body(request, most)
+            yield True
 
 
 class Envelope(BaseModel):
@@ -128,14 +128,14 @@ async def hand_in(
     if kind not in (_JSON, _RFC822):
         raise Problem(415, f"a message is {_JSON} or {_RFC822}")
     settings = caller.console.settings
-    body = await submitting.body(
-        caller.request, int(settings.limits.message_size * _LARGER), key=caller.key.id
-    )
-    async with submitting.place(body):
-        make = _of_fields if kind == _JSON else _of_octets
-        path, recipients, content = await asyncio.to_thread(
-            make, body, envelope, caller.key.senders
-        )
+    make = _of_fields if kind == _JSON else _of_octets
+    async with submitting.place(caller.request, key=caller.key.id) as is_large:
+        most = int(settings.limits.message_size * _LARGER) if is_large else BODY_LIMIT
+        body = await read_body(caller.request, most)
+        async with submitting.making if is_large else nullcontext():
+            path, recipients, content = await asyncio.to_thread(
+                make, body, envelope, caller.key.senders
+            )
         message = Submission(
             reverse_path=path,
             recipients=recipients,
@@ -144,7 +144,8 @@ async def hand_in(
             by=caller.name,
             once=_once(caller, idempotency_key, kind, body) if idempotency_key else None,
         )
-        result = await submit(settings.console_smtp, message)
+        async with nullcontext() if is_large else submitting.places:
+            result = await submit(settings.console_smtp, message)
     return await _told(result, caller, has_key=bool(idempotency_key))
 
 

@@ -153,7 +153,7 @@ async def remove(webhook: _Id, caller: _Admin) -> Response:
 
 @router.post("/webhooks/{webhook}/rotate", response_model=shapes.WebhookSecret)
 async def rotate(webhook: _Id, caller: _Admin) -> Response:
-    """Make a new secret. The one before also signs for 24 hours."""
+    """Make a new secret. The last three before sign too, for 24 hours."""
     reply = await _ask(caller, about_to_json("endpoint.rotate", EndpointId(webhook)))
     return answer({"webhook": webhook, "secret": reply["secret"]})
 

@@ -220,7 +220,9 @@ def test_a_type_has_parameters() -> None:
     assert part.get_content_type() == "text/calendar"
     assert part["Content-Type"].params == {"method": "REQUEST", "charset": "utf-8"}
     assert part.get_content() == "Grüße"
+    many = "a/b" + "".join(f"; p{number}=1" for number in range(60))
     for kind in (
+        many,
         "a/b;",
         "a/b; x",
         "a/b; name=x",
@@ -257,6 +259,19 @@ def test_a_long_list_of_references_is_folded() -> None:
     assert max(map(len, content.split(b"\r\n"))) <= 100
     assert str(parsed(content)["References"]) == ids
     assert wrong(headers={"References": ids * 4}) == ["headers.References"]
+
+
+@pytest.mark.parametrize("blanks", [1, 60, 900, 990, 2000])
+def test_no_line_is_too_long(blanks: int) -> None:
+    """Blanks do not fold a line; where there are too many, the field is refused."""
+    subject = "s" * 400 + " " * blanks + "x" * 90
+    for fields in ({"subject": subject}, {"headers": {"X-A": "a" + " " * blanks + "b " * 40}}):
+        try:
+            content = composed(**fields)
+        except BadFields:
+            assert blanks > 500
+        else:
+            assert max(map(len, content.split(b"\r\n"))) <= 998
 
 
 @pytest.mark.parametrize("char", NO_LINE, ids=ascii)

@@ -39,6 +39,7 @@ def test_a_name_gets_the_domain(field: str, written: str, becomes: str) -> None:
     "written",
     [
         *("", " ", "<>", "a@x.test", "root@", "@x.test", "Bob B", '"Bob B"', "undisclosed-recipients:;"),
+        *("undisclosed-recipients", "Undisclosed-Recipients", ", ".join(["someone"] * 110)),
         *("=?utf-8?q?x?=", "a..b", "(only a comment)", "root (not closed", "<a", "a, b > c", "[a]"),
     ],
 )  # fmt: skip

@@ -22,21 +22,6 @@ class Attachment(BaseModel):
     ] = ""
 
 
-class Envelope(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    from_: Annotated[
-        str | None,
-        Field(
-            alias="from", description="the reverse-path; empty: the null one; null: that of `from`"
-        ),
-    ] = None
-    to: Annotated[
-        list[str] | None,
-        Field(min_length=1, max_length=1000, description="null: those of to, cc and bcc"),
-    ] = None
-
-
 class NamedAddress(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -46,6 +31,18 @@ class NamedAddress(BaseModel):
 
 Mailbox = Annotated[str | NamedAddress, Field(description="address, or Name <address>")]
 Mailboxes = Mailbox | Annotated[list[Mailbox], Field(max_length=1000)]
+
+
+class Envelope(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    from_: Annotated[
+        Mailbox | None,
+        Field(
+            alias="from", description="the reverse-path; empty: the null one; null: that of `from`"
+        ),
+    ] = None
+    to: Annotated[Mailboxes | None, Field(description="null: those of to, cc and bcc")] = None
 
 
 class NewMessage(BaseModel):

@@ -15,7 +15,7 @@ from relayd.worker.waiting_room import wait_for
 T = TypeVar("T")
 
 
-async def patiently(
+async def reached(
     settings: Settings,
     inherited: Inherited,
     supervision: Supervision,
