@@ -179,6 +179,12 @@ def test_logrotate_reads_its_file() -> None:
     assert "error:" not in done.stderr
 
 
+def test_who_installs_by_hand_gets_the_same_file_for_logrotate() -> None:
+    assert (ROOT / "etc/logrotate.d/relayd").read_text() == (
+        DEBIAN / "relayd.logrotate"
+    ).read_text()
+
+
 def test_no_script_has_a_variable_that_looks_like_a_setting() -> None:
     """relayd refuses to start where one is mistyped, and variables are inherited."""
     for script in SCRIPTS:
