@@ -12,6 +12,7 @@ from relayd.policy.console.webhook import (
     AT_ONCE,
     LONGEST,
     NEVER,
+    OVERLAP,
     RESTS,
     SPREAD,
     UNREACHABLE_FOR,
@@ -23,6 +24,7 @@ from relayd.policy.console.webhook import (
     Try,
     Verdict,
     enabled,
+    generations_of,
     judge,
 )
 
@@ -247,3 +249,21 @@ def test_any_retry_after_is_read_or_passed_over(value: str) -> None:
 
 def test_the_schedule_is_that_of_the_page() -> None:
     assert [rest // SECOND for rest in RESTS] == [5, 60, 300, 1800, 7200, 21600]
+
+
+@pytest.mark.parametrize(
+    ("generation", "rotated_at", "now", "sign"),
+    [
+        (1, None, 5, (1,)),
+        (2, 100, 100, (2, 1)),
+        (2, 100, 99 + OVERLAP, (2, 1)),
+        (2, 100, 100 + OVERLAP, (2,)),
+        (4, 100, 100, (4, 3, 2, 1)),
+        (9, 100, 100, (9, 8, 7, 6)),
+    ],
+)
+def test_secrets_before_sign_for_a_day(
+    generation: int, rotated_at: int | None, now: int, sign: tuple[int, ...]
+) -> None:
+    """The newest first; so many that a rotation whose answer was lost may be asked for again."""
+    assert generations_of(generation, rotated_at, now) == sign
