@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import datetime, timedelta
 
 import structlog
@@ -47,6 +46,7 @@ _UNUSED = timedelta(days=180)  # a policy of MTA-STS that no delivery used for s
 _UNREPORTED = timedelta(days=2)  # what no TLS report could tell by then is deleted
 _AUDIT = timedelta(days=90)  # the audit of the console is kept at least so long
 _UPGRADED = 5.0  # seconds between looks whether the last machine with an older relayd has gone
+_SEALED = 15.0  # seconds between tries to have the secret of the store made
 _BREATH = 0.05  # seconds between two batches: mail comes first
 
 log = structlog.get_logger()
@@ -227,10 +227,17 @@ async def finish_upgrade(store: QueueStore, clock: Clock) -> None:
 async def have_secret(store: QueueStore) -> None:
     """Have the store make its secret, once: what the console seals with it outlasts the console.
 
-    On a disk that is full it is made at a later start.
+    On a disk that is full it is made when there is room.
     """
-    with suppress(StoreError):
-        await store.secret()
+    while True:
+        try:
+            await store.secret()
+        except StoreBroken:
+            raise
+        except StoreError:  # others tell it
+            await asyncio.sleep(_SEALED)
+        else:
+            return
 
 
 async def let_go(keep_bounced: timedelta, store: QueueStore, clock: Clock) -> None:

@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
 from io import StringIO
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import pytest
 from structlog.testing import capture_logs
 
-from relayd.errors import StoreUnavailable
+from relayd.errors import StoreBroken, StoreError, StoreUnavailable
 from relayd.worker import housekeeping, sampling
 from tests.support.clock import FakeClock
 from tests.support.post import eventually
@@ -20,16 +20,18 @@ TRIES = 100
 class Away:
     """A store that cannot be reached, and a clock that goes on by a second with each try."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: type[StoreError] = StoreUnavailable) -> None:
         self.clock, self.worker = FakeClock(), 0
-        self.tries = 0
+        self.error, self.tries = error, 0
+        self.is_back_after: int | None = None
 
     @property
     def store(self) -> "Away":
         return self
 
     async def tally_up(self) -> bool:
-        return await self._try()
+        await self._try()
+        return False
 
     async def let_go(self, _: datetime) -> None:
         await self._try()
@@ -37,12 +39,17 @@ class Away:
     async def note_work(self, _: object) -> None:
         await self._try()
 
-    async def _try(self) -> NoReturn:
+    async def secret(self) -> bytes:
+        await self._try()
+        return b"secret"
+
+    async def _try(self) -> None:
         if self.tries == TRIES:
             await asyncio.Event().wait()
         self.tries += 1
         self.clock.advance(timedelta(seconds=1))
-        raise StoreUnavailable("no answer")
+        if self.is_back_after is None or self.tries <= self.is_back_after:
+            raise self.error("no answer")
 
 
 def _tally(store: Any) -> Awaitable[None]:
@@ -79,3 +86,19 @@ async def test_what_fails_again_and_again_has_a_line_a_minute(
             await eventually(lambda: away.tries == TRIES)
             task.cancel()
     assert [line["event"] for line in told] == [event] * 2
+
+
+async def test_the_secret_is_made_as_soon_as_the_store_is_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(housekeeping, "_SEALED", 0)
+    away = Away()
+    away.is_back_after = 3
+    await housekeeping.have_secret(cast("Any", away))
+    assert away.tries == 4
+
+
+async def test_a_store_that_can_be_used_no_more_ends_the_wait_for_its_secret() -> None:
+    away = Away(StoreBroken)
+    with pytest.raises(StoreBroken):
+        await housekeeping.have_secret(cast("Any", away))
