@@ -49,13 +49,14 @@ class Attempt:
         self, delivery: Delivery, session: Session, elsewhere: "Elsewhere"
     ) -> "Attempt | None":
         """Return what is left after a transaction, with a new failure if that broke; None: nothing."""
-        left = [
-            recipient
+        left = {
+            index: recipient
             for index, recipient in enumerate(self.recipients)
             if _goes_on(delivery, index, elsewhere)
-        ]
+        }
         if not left:
             return None
+        recipients = tuple(left.values())
         broken = next(
             (
                 facts
@@ -69,9 +70,14 @@ class Attempt:
         other = None if delivery.not_tried else lacks or passed  # those have their turn first
         ended_by = broken or other
         if ended_by is None:
-            return replace(self, recipients=left, failures=())
-        failure = _failure(ended_by, session)
-        return replace(self, recipients=left, failures=(*session.failures, failure))
+            return replace(self, recipients=recipients, failures=())
+        said = {
+            recipient.number: delivery.facts[index]
+            for index, recipient in left.items()
+            if index not in delivery.not_tried
+        }
+        failure = replace(_failure(ended_by, session), said=said)
+        return replace(self, recipients=recipients, failures=(*session.failures, failure))
 
 
 Elsewhere = Callable[[AttemptFacts], bool]

@@ -135,7 +135,7 @@ class Attempts:
             )
             if self._pausing.stamp[0] != self._pausing.seen or self._pausing.delivery:
                 attempt = await self._without_paused(attempt)
-            session = await self._carry_to(attempt, session)
+            session = await self._kept(await self._carry_to(attempt, session))
         return session
 
     async def _carry_to(self, attempt: Attempt, session: Session | None) -> Session | None:
@@ -167,6 +167,15 @@ class Attempts:
                 await self._fail(attempt, NoHost(attempt.failures))
             break
         return session
+
+    async def _kept(self, session: Session | None) -> Session | None:
+        """Return a session for the next message; None where a host before its own works, and has that first."""
+        if session is None or not session.failures:
+            return session
+        if any(each.has_answered for each in session.failures):
+            await self._hop.give_back(session)
+            return None
+        return replace(session, failures=())  # they are in the history of one attempt
 
     def _lack(self, lack: Shortage) -> None:
         """This machine lacks something now: leave the rest for later."""
@@ -252,12 +261,11 @@ class Attempts:
         message: MessageId,
     ) -> bool:
         """Let outcomes that are about our account have their way; tell whether the attempt ends with them."""
+        if self._heed_login(outcomes):
+            return True
         account = self._hop.account
         for (_, facts), outcome in zip(judged, outcomes, strict=True):
             match outcome:
-                case NotTried():
-                    self._queue.close(QueueClosed(login_refused=True, reason=outcome.reason))
-                    return True
                 case Relayed() if account is not None:
                     account.took()
                     return False
@@ -270,6 +278,13 @@ class Attempts:
                 case _:
                     pass
         return False
+
+    def _heed_login(self, outcomes: Sequence[Outcome]) -> bool:
+        """Begin nothing more if a host refuses our login with words at MAIL; tell whether one does (S-53)."""
+        refused = next((each for each in outcomes if isinstance(each, NotTried)), None)
+        if refused is not None:
+            self._queue.close(QueueClosed(login_refused=True, reason=refused.reason))
+        return refused is not None
 
     async def _deliver(self, attempt: Attempt, session: Session) -> Delivery:
         slow: asyncio.TimerHandle | None = None
@@ -326,7 +341,7 @@ class Attempts:
         deciding = none.failures[decision.deciding]
         outcomes = await self._recorder.record(
             attempt.work,
-            [(recipient, facts_of(deciding)) for recipient in attempt.recipients],
+            [(each, facts_of(deciding.met_by(each.number))) for each in attempt.recipients],
             [failure for failure in none.failures if failure is not deciding],
             better_mx_unreachable=decision.other_host_may_take_it,
             all_hosts_refuse=decision.all_hosts_refuse,
@@ -335,3 +350,5 @@ class Attempts:
         )
         if outcomes is None:
             self._queue.close()
+        elif not decision.closes:
+            self._heed_login(outcomes)

@@ -5,7 +5,6 @@ them, and what follows, is for `attempts`.
 """
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 
@@ -74,8 +73,7 @@ class Sessions:
             if not attempt.failures and self._hop.keeps(before, facts):
                 if tracing.is_on:
                     tracing.chosen(before.connection.peer, "the connection is open already")
-                # Its failures are in the history of one message.
-                return replace(before, failures=()) if before.failures else before
+                return before
             await self._hop.give_back(before)
         if self._closed.is_set():
             return None

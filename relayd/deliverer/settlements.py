@@ -80,6 +80,7 @@ def unreported(settlement: Settlement) -> Settlement:
 
 
 def _attempted(work: Work, recipient: QueuedRecipient, failure: HostFailure) -> Event:
+    failure = failure.met_by(recipient.number)
     seen = facts_of(failure)
     detail = attempt_detail(
         seen,

@@ -7,7 +7,6 @@ from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import pytest
-from structlog.testing import capture_logs
 
 from relayd.deliverer.connections import Connections
 from relayd.deliverer.nexthop import search
@@ -134,94 +133,6 @@ async def test_the_next_host_takes_what_the_first_does_not(
         assert first["reason"]
         assert (last["remote_port"], last["code"]) == (good.port, 250)
         assert len(good.messages) == 1
-
-
-PUT_OFF: dict[str, dict[str, Action | list[str]]] = {
-    "no room at MAIL": {"MAIL": "452 4.3.1 Insufficient system storage"},
-    "trouble at RCPT": {"RCPT": "451 4.3.0 Temporary lookup failure"},
-    "trouble at DATA": {"DATA": "451 4.3.0 try later"},
-    "trouble after the dot": {"DOT": "451 4.3.2 queue file write error"},
-    "a login at MAIL": {"MAIL": "530 5.7.0 Authentication required"},
-}
-
-
-@pytest.mark.parametrize("script", PUT_OFF.values(), ids=PUT_OFF)
-async def test_the_next_host_takes_what_the_first_puts_off(
-    script: dict[str, Action | list[str]],
-) -> None:
-    """S-59: it said nothing of the recipient, and it did not take the message."""
-    async with (
-        ScriptedServer(script) as bad,
-        ScriptedServer() as good,
-        a_post(bad.port, good.port) as post,
-    ):
-        with capture_logs() as told:
-            messages = [await post.submit(a_message(f"{each}@x.test")) for each in "ab"]
-            await post.settled()
-        for message in messages:
-            assert post.row(message).status is Status.RELAYED
-            (tried, first), (done, last) = post.events(message)
-            assert (tried, done) == ("attempted", "relayed")
-            assert (first["remote_port"], last["remote_port"]) == (bad.port, good.port)
-            assert not post.row(message).possible_duplicate
-        assert len(good.messages) == 2
-        assert bad.dialog[-1] == "QUIT"
-        [line] = [each for each in told if each["event"] == "smarthost_host_failed"]
-        assert line["remote_host"].endswith(f":{bad.port}")
-
-
-SAID: dict[str, dict[str, Action | list[str]]] = {
-    "a full inbox": {"RCPT": "452 4.2.2 mailbox full"},
-    "no such user": {"RCPT": "550 5.1.1 no such user"},
-    "a rate": {"MAIL": "450 4.7.1 Rate limit exceeded"},
-}
-
-
-@pytest.mark.parametrize("script", SAID.values(), ids=SAID)
-async def test_what_a_host_says_of_the_recipient_or_the_account_holds(
-    script: dict[str, Action | list[str]],
-) -> None:
-    async with (
-        ScriptedServer(script) as first,
-        ScriptedServer() as other,
-        a_post(first.port, other.port) as post,
-    ):
-        message = await post.submit(a_message("a@x.test"))
-        await post.settled()
-        assert post.row(message).status in {Status.DEFERRED, Status.BOUNCED}
-        assert not other.dialog
-
-
-async def test_what_all_hosts_put_off_waits() -> None:
-    """For what each says itself; the destination goes on."""
-    script: dict[str, Action | list[str]] = {"RCPT TO:<a@x": "451 4.3.0 trouble"}
-    async with (
-        ScriptedServer(script) as one,
-        ScriptedServer(script) as other,
-        a_post(one.port, other.port) as post,
-    ):
-        message = await post.submit(a_message("a@x.test", "b@x.test"))
-        await post.settled()
-        first, second = (post.row(message, number) for number in range(2))
-        assert (first.status, second.status) == (Status.DEFERRED, Status.RELAYED)
-        assert first.enhanced == "4.3.0"
-        assert first.paused_until is None
-        assert [one.messages[0].rcpts, other.messages] == [("TO:<b@x.test>",), []]
-        assert one.dialog.count("RCPT TO:<a@x.test>") == 1
-        assert other.dialog.count("RCPT TO:<a@x.test>") == 1
-
-
-async def test_where_no_other_host_is_to_be_had_the_first_ones_word_counts(
-    closed_port: int,
-) -> None:
-    async with (
-        ScriptedServer({"MAIL": "452 4.3.1 no room"}) as full,
-        a_post(full.port, closed_port) as post,
-    ):
-        message = await post.submit(a_message("a@x.test"))
-        await post.settled()
-        row = post.row(message)
-        assert (row.status, row.enhanced, row.paused_until) == (Status.DEFERRED, "4.3.1", None)
 
 
 BODY = "Subject: x\r\n\r\nGrüße\r\n".encode()

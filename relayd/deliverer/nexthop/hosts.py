@@ -1,7 +1,7 @@
 """What a destination queue and the way to its hosts tell each other: sessions, or why not."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -36,6 +36,8 @@ class HostFailure:
     preference: int = 0  # of its MX record
     at_door: bool = True  # it takes nothing from us; False: what we brought may be to blame
     facts: AttemptFacts | None = None  # of the transaction that broke; None: it had none
+    said: Mapping[int, AttemptFacts] = field(default_factory=dict, compare=False)
+    """What was seen of each recipient, by its number; of those that are not in it, `facts`."""
     was_asked: bool = True  # False: a policy refuses it, and nobody connected
 
     @property
@@ -63,6 +65,21 @@ class HostFailure:
         if self.facts is None or self.facts.own_refusal:
             return self.facts is None
         return self.facts.reply is None or self.facts.reply.code == 421
+
+    @property
+    def has_answered(self) -> bool:
+        """It works, and did not take this mail; other mail may be taken."""
+        return not self.has_ended
+
+    def met_by(self, recipient: int) -> "HostFailure":
+        """Return it as one recipient met it: what was said of others is none of its matters."""
+        said = self.said.get(recipient)
+        if said is None or said is self.facts:
+            return self
+        ended_by = said.reply or said.breakdown
+        assert ended_by is not None, "one of them is set"
+        failed = SessionFailed(said.stage, ended_by, peer=said.peer)
+        return replace(self, facts=said, failed=failed)
 
     @property
     def known(self) -> FailedHost:

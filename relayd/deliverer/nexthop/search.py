@@ -55,11 +55,13 @@ class Search:
         clock: Clock,
         dead_hosts: DeadHosts,
         turned_away: Callable[[], None],
+        each_within: float | None = None,  # seconds for a host; None: what is left for all
     ) -> None:
         self.failures: tuple[HostFailure, ...] = tuple(after)
         self._told_out: set[Address] = set()  # to who looks on
         spent = (clock.now() - after[0].at).total_seconds() if after else 0.0
         self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
+        self._each_within = each_within
         self._transport = transport
         self._clock = clock
         self._dead_hosts = dead_hosts
@@ -107,10 +109,10 @@ class Search:
     async def ask(self, target: Target, preference: int = 0) -> Connection | None:
         """Connect; None, and one failure more, if that cannot be done."""
         try:
-            async with asyncio.timeout(self._left()):
+            async with asyncio.timeout(min(self._left(), self._each_within or FIND_WITHIN)):
                 connection = await self._transport.connect(target)
         except TimeoutError:
-            failed = _too_slow(target)
+            failed = _too_slow(target, self._each_within)
         except SessionFailed as failure:
             failed = failure
         else:
@@ -189,11 +191,11 @@ def _out_of_reach(source: str) -> Breakdown:
     )
 
 
-def _too_slow(target: Target | None = None) -> SessionFailed:
+def _too_slow(target: Target | None = None, within: float | None = None) -> SessionFailed:
     breakdown = Breakdown(
         category=Category.CONNECTION_FAILURE,
         fault=Fault.PEER,
-        reason=f"not ready when the {FIND_WITHIN:g} s to find a working host were over",
+        reason=f"not ready when the {within or FIND_WITHIN:g} s to find a working host were over",
     )
     peer = None
     if target is not None:

@@ -20,6 +20,11 @@ from relayd.ports.outward import Clock, Target, Transport
 from relayd.settings import SmarthostSettings
 
 _TOLD_EVERY = 300.0  # seconds
+_STAND_IN_WITHIN = 10.0
+"""Seconds for a host to let us in, after another one has answered that it does not take this mail.
+
+That one works, and is to have its other mail meanwhile.
+"""
 _HOSTS = 100
 
 log = structlog.get_logger()
@@ -73,18 +78,24 @@ class Smarthost:
             raise
 
     async def _search(self, after: Sequence[HostFailure]) -> Session:
+        is_stand_in = any(each.has_answered for each in after)
         search = Search(
             after,
             transport=self._transport,
             clock=self._clock,
             dead_hosts=self._dead_hosts,
             turned_away=self.turned_away,
+            each_within=_STAND_IN_WITHIN if is_stand_in else None,
         )
         hosts = sorted(self._settings.hosts, key=lambda host: search.is_out((host.host, host.port)))
         todo: deque[HostPort | Target] = deque(hosts)  # names to look up, addresses to ask
+        is_spared = False  # a host that failed lately, since another one has answered
         while todo and not search.is_over:
             each = todo.popleft()
-            if isinstance(each, HostPort):
+            address = (each.host if isinstance(each, HostPort) else each.ip, each.port)
+            if is_stand_in and search.is_out(address):
+                is_spared = True
+            elif isinstance(each, HostPort):
                 ips = await search.resolve(each, source=self._settings.source_address)
                 found = [self._target(each, ip) for ip in ips]
                 todo.extend(one for one in found if search.is_out((one.ip, one.port)))
@@ -96,7 +107,7 @@ class Smarthost:
                 if connection is not None:
                     self._tell(search.failures)
                     return Session(connection=connection, failures=search.failures)
-        raise NoHost(search.failures, all_asked=not todo)
+        raise NoHost(search.failures, all_asked=not todo and not is_spared)
 
     def _tell(self, failures: Sequence[HostFailure]) -> None:
         """Log, now and then, that one host stands in for another: mail goes out, so nobody would notice."""
