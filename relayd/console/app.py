@@ -126,10 +126,13 @@ class _Endpoint:
         form = FormData()
         if request.method not in guard.SAFE:
             form = await read_form(request)
-            if visitor is not None:
+        try:
+            if visitor is not None and request.method not in guard.SAFE:
                 guard.check_token(visitor.secret, str(form.get(guard.TOKEN_FIELD, "")))
-        asked = Asked(console=self._console, request=request, visitor=visitor, form=form)
-        return await self._page.handler(asked)
+            asked = Asked(console=self._console, request=request, visitor=visitor, form=form)
+            return await self._page.handler(asked)
+        finally:
+            await form.close()  # with the file that came in it
 
 
 def _to_login(request: Request) -> Response:

@@ -29,6 +29,7 @@ from relayd.policy.delivery import route
 from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
 from relayd.policy.intake import admit
+from relayd.policy.intake.aliases import Aliases
 from relayd.policy.seldom import Seldom
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
@@ -61,6 +62,7 @@ class LateBounces:
     clock: Clock
     complaints: frozenset[str] = frozenset()  # addresses, in lower case
     refuses_complained: bool = False
+    aliases: Aliases | None = None  # where mail to names of this machine goes
     asking: Asking = field(default_factory=Asking)
     too_many: Seldom = field(default_factory=Seldom)
 
@@ -192,17 +194,20 @@ class LateBounces:
             is_test=facts.is_test,
             asks=route.asked_by(requires=message.parameters.requiretls, lifts=facts.lifts_tls),
         )
-        way = route.way_of(address, known, self.routes)
-        recipient = NewRecipient(
-            address=address,
-            destination=way.key,
-            chosen_by=way.rule,
-            parameters=RCPT_WITHOUT,
-        )
+        others = () if self.aliases is None else self.aliases.targets(address)
         return replace(
             message,
             reverse_path=None,
-            recipients=(recipient,),
+            recipients=tuple(
+                NewRecipient(
+                    address=each,
+                    destination=way.key,
+                    chosen_by=way.rule,
+                    parameters=RCPT_WITHOUT,
+                )
+                for each in others or [address]
+                for way in (route.way_of(each, known, self.routes),)
+            ),
             content=content,
             facts=facts,
         )

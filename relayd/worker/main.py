@@ -109,23 +109,23 @@ async def _work(settings: Settings, inherited: Inherited) -> int:
     upgrade = Upgrade(inherited.heartbeat)
 
     async def opened() -> QueueStore:
-        return open_store(
-            settings.store.url,
-            clock=clock,
-            slots=slots,
-            on_commit=counters.commit,
-            keeps_bounced=bool(settings.store.keep_bounced),
-            upgrading=upgrade.step,
-            cluster=Cluster(
-                mark="" if is_near else mark_of(Path(settings.store.folder), inherited.boot),
-                settings=settings.shared_digest,
-                keys=settings.shared_keys,
-                on_others=shared.tell,
-            ),
-        )
+        with upgrade:
+            return open_store(
+                settings.store.url,
+                clock=clock,
+                slots=slots,
+                on_commit=counters.commit,
+                keeps_bounced=bool(settings.store.keep_bounced),
+                upgrading=upgrade.step,
+                cluster=Cluster(
+                    mark="" if is_near else mark_of(Path(settings.store.folder), inherited.boot),
+                    settings=settings.shared_digest,
+                    keys=settings.shared_keys,
+                    on_others=shared.tell,
+                ),
+            )
 
-    with upgrade:
-        store = await reach(opened)
+    store = await reach(opened)
     if store is None:
         return 0
     view = open_view(settings.store.url)

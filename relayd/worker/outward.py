@@ -232,6 +232,7 @@ async def _late(settings: Settings, parts: Parts, reader: BounceReader) -> LateB
         parse=reader.read,
         routes=settings.routes,
         clock=parts.clock,
+        aliases=aliases_here(settings),
         complaints=settings.bounces.complaints,
         refuses_complained=settings.bounces.refuse_complained,
     )

@@ -13,6 +13,7 @@ import pytest
 
 from relayd.config.load import load
 from relayd.console.filters import place_of, read_place
+from relayd.console.guard import token_of
 from relayd.console.pages import acting
 from relayd.doctor.saved import save
 from relayd.mail.ids import MessageId
@@ -304,6 +305,28 @@ def test_a_list_is_imported_after_it_was_seen(console: Console) -> None:
     assert done.location == "/addresses?show=suppressed&done=suppress&count=1"
     assert "old list" in console.get("/addresses/a@x.test", role=OPERATOR).text
     assert console.post("/addresses/import", role=OPERATOR, list=" ").status == 400
+
+
+def test_a_file_that_is_no_utf_8_is_not_imported(console: Console) -> None:
+    """What another program saved would suppress addresses that nobody has."""
+    token = console.token(OPERATOR)
+    parts = [f'Content-Disposition: form-data; name="token"\r\n\r\n{token_of(token)}'.encode()]
+    parts.append(
+        b'Content-Disposition: form-data; name="file"; filename="list.csv"\r\n\r\n'
+        b"email,reason\r\na@x.test,J\xfcrgen"
+    )
+    page = console.request(
+        "POST",
+        "/addresses/import",
+        b"".join(b"--b\r\n" + part + b"\r\n" for part in parts) + b"--b--\r\n",
+        {
+            "Sec-Fetch-Site": "same-origin",
+            "Cookie": f"relayd={token}",
+            "Content-Type": "multipart/form-data; boundary=b",
+        },
+    )
+    assert page.status == 400
+    assert "line 2 of the file is not UTF-8: save it as UTF-8" in page.text
 
 
 def test_without_a_daemon_pages_are_read_and_buttons_say_why(

@@ -6,7 +6,7 @@ Needs a small file system of its own, which only root may mount.
 import os
 import smtplib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -15,6 +15,7 @@ import pytest
 from relayd.ports.view import Query
 from tests.support.daemon import CEILING, Daemon, a_daemon, a_smarthost, eventually
 from tests.support.disks import a_small_disk
+from tests.support.old_queue import an_old_queue
 from tests.support.ports import free_port
 from tests.support.scraping import get, scrape
 from tests.support.scripted_server import Drip
@@ -84,6 +85,26 @@ def test_a_relay_starts_on_a_full_disk_and_serves_when_there_is_room(
         daemon.send("after@x.test")
         smarthost.received(2)
         assert len(daemon.events("worker_ended")) == ended
+
+
+def test_an_upgrade_waits_for_room(disk: Path, tmp_path: Path) -> None:
+    """F-61: a step of the schema needs more than there is; what was done is kept."""
+    an_old_queue(disk / "queue.db", schema=3)
+    with (
+        a_smarthost() as smarthost,
+        ExitStack() as filled,
+        closing(Daemon(tmp_path, smarthost.port, queue=disk / "queue.db", workers=1)) as daemon,
+    ):
+        filled.enter_context(full(disk, but=100_000))
+        daemon.up()
+        [told] = eventually(lambda: daemon.events("store_away"), "it says why")
+        assert told["reason"].startswith("the disk is full: ")
+        assert daemon.events("queue_upgrading")
+        filled.close()
+        eventually(lambda: daemon.events("store_back"), "there is room again")
+        daemon.send("after@x.test")
+        smarthost.received(2)  # with what waited in the old queue
+        assert not daemon.events("worker_ended")
 
 
 def test_no_room_is_452_and_leaves_nothing_behind(disk: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import apsw
 import pytest
 
+from relayd.errors import StoreUnavailable
 from relayd.mail.operator import Action
 from relayd.mail.outcome import Relayed
 from relayd.mail.words import BounceClass, Category
@@ -138,7 +139,7 @@ def test_a_start_that_is_ended_goes_on_behind_its_last_step(
         broken = [*(each for each in steps if each[0] <= stop), (stop + 1, "SELECT no_such_thing")]
         with monkeypatch.context() as patched:
             patched.setattr(connection, "_migrations", lambda broken=broken: broken)
-            with pytest.raises(apsw.SQLError):
+            with pytest.raises(StoreUnavailable, match="no_such_thing"):
                 prepare(str(path))
         with closing(apsw.Connection(str(path))) as db:
             assert db.execute("PRAGMA user_version").get == stop

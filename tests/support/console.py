@@ -158,7 +158,7 @@ class Console:
         self,
         method: str,
         path: str,
-        body: str | None = None,
+        body: str | bytes | None = None,
         headers: Mapping[str, str] = {},
         *,
         twice: Mapping[str, str] = {},
@@ -173,7 +173,7 @@ class Console:
             connection.putrequest(method, path, skip_host="Host" in headers)
             for name, value in (*headers.items(), *twice.items()):
                 connection.putheader(name, value.encode("latin-1"))
-            given = None if body is None else body.encode()
+            given = body.encode() if isinstance(body, str) else body
             if given is not None:
                 connection.putheader("Content-Length", str(len(given)))
             connection.endheaders(given)

@@ -32,6 +32,7 @@ from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.delivery.route import RouteRules
 from relayd.policy.inbound_bounce import ParsedBounce, parse_bounce
 from relayd.policy.intake import admit
+from relayd.policy.intake.aliases import aliases_of
 from relayd.policy.pausing import Pausing
 from relayd.ports.view import Query, QueueView, Status
 from relayd.worker.events import Events
@@ -301,6 +302,24 @@ async def test_the_copy_shows_no_token_unless_that_breaks_a_signature(
     assert len(handed_on) == len(content)
     assert (token in handed_on) == bool(signed)
     assert b"@bounces.relay.test" in handed_on
+
+
+async def test_a_copy_for_a_name_of_this_machine_goes_where_its_mail_goes(
+    post: Post, server: ScriptedServer, status_log: Path
+) -> None:
+    """As reports on it do."""
+    aliases = aliases_of(
+        {"app": (parse_address("you@x.test"), parse_address("me@y.test"))},
+        fqdn="app.test",
+        host_name="app",
+        verp_domain=PATHS.domain,
+    )
+    message = await relayed(post)
+    with closing(StatusLog(str(status_log), node="node1")) as log:
+        late = replace(late_of(post), aliases=aliases)
+        await intake_of(post, log, late).submit(a_return(post, message))
+        await server.received(2)
+    assert server.messages[-1].rcpts == ("TO:<you@x.test>", "TO:<me@y.test>")
 
 
 async def test_a_reason_shows_no_token(intake: Intake, post: Post) -> None:

@@ -53,10 +53,21 @@ async def _text(asked: Asked) -> str:
     upload = asked.form.get("file")
     text = str(asked.form.get("list", ""))
     if isinstance(upload, UploadFile) and upload.filename:
-        text = (await upload.read()).decode("utf-8-sig", "replace")
+        text = _decoded(await upload.read())
     if not text.strip():
         raise HTTPException(400, "the list is empty: choose a file, or write one address a line")
     return text
+
+
+def _decoded(octets: bytes) -> str:
+    """Return the text of a file. Raises HTTPException where that would be a guess."""
+    try:
+        return octets.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise HTTPException(
+            400, f"line {line} of the file is not UTF-8: save it as UTF-8"
+        ) from error
 
 
 def _lines(text: str, reason: str) -> Sequence[Line]:

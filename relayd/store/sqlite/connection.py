@@ -29,7 +29,7 @@ Upgrading = Callable[[int, int], None]
 def prepare(path: str, upgrading: Upgrading | None = None) -> None:
     """Create the queue file if there is none, and bring its schema up to date.
 
-    Raises SchemaMismatch for a file of a newer relayd, StoreUnavailable for one that is not ours.
+    Raises SchemaMismatch for a file of a newer relayd, StoreUnavailable for one that is not ours, StoreFull.
     """
     if apsw.SQLITE_VERSION_NUMBER < OLDEST_SQLITE:
         raise StoreUnavailable(f"SQLite {library_version()} is too old: 3.51.3 or newer")
@@ -44,6 +44,8 @@ def prepare(path: str, upgrading: Upgrading | None = None) -> None:
         db = open_writer(path)
         try:
             _migrate(db, path, upgrading)
+        except apsw.Error as exc:
+            raise translate(exc) from exc
         finally:
             db.close()
 
