@@ -117,6 +117,7 @@ def _failure(facts: AttemptFacts, session: Session) -> HostFailure:
         and facts.stage is Stage.MAIL
         and session.connection.transactions == 1,
         facts=facts,
+        has_served=session.connection.transactions > 1,
     )
 
 

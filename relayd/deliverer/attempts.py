@@ -37,6 +37,7 @@ from relayd.mail.attempt import AttemptFacts
 from relayd.mail.envelope import QueuedRecipient
 from relayd.mail.ids import MessageId
 from relayd.mail.outcome import Deferred, NotTried, Outcome, Relayed
+from relayd.mail.reply import Stage
 from relayd.mail.words import format_instant
 from relayd.policy.delivery.hosts import decide_no_host
 from relayd.policy.delivery.route import facts_of as route_facts_of
@@ -169,10 +170,15 @@ class Attempts:
         return session
 
     async def _kept(self, session: Session | None) -> Session | None:
-        """Return a session for the next message; None where a host before its own works, and has that first."""
+        """Return a session for the next message; None where a host before its own has it first.
+
+        That one heard of the recipients, and may take others. What puts mail off at MAIL takes none for now.
+        """
         if session is None or not session.failures:
             return session
-        if any(each.has_answered for each in session.failures):
+        if any(
+            each.has_put_off and each.failed.stage is not Stage.MAIL for each in session.failures
+        ):
             await self._hop.give_back(session)
             return None
         return replace(session, failures=())  # they are in the history of one attempt
@@ -202,8 +208,7 @@ class Attempts:
         if delivery.stale:
             session.connection.abort()  # HC-15: a kept connection may be gone without a sign
             return attempt
-        may_pass_on = not delivery.not_tried and self._hop.has_another_host(session)
-        elsewhere: Elsewhere = self._recorder.is_of_the_host if may_pass_on else nowhere
+        elsewhere = nowhere if delivery.not_tried else self._elsewhere(session)
         judged = attempt.judged(delivery, elsewhere)
         rest = attempt.rest(delivery, session, elsewhere)
         broken = rest.failures[-1] if rest is not None and rest.failures else None
@@ -223,6 +228,18 @@ class Attempts:
         elif all(facts.reply is not None for facts in delivery.facts):
             self._queue.verify()
         return rest
+
+    def _elsewhere(self, session: Session) -> Elsewhere:
+        """Return what tells whether another host decides (S-59).
+
+        It may be the one before this: where that has put the mail off, a login that this one wants stops no other mail.
+        """
+        recorder, has_another = self._recorder, self._hop.has_another_host(session)
+        if any(each.has_put_off for each in session.failures):
+            return lambda facts: (
+                recorder.wants_login(facts) or (has_another and recorder.is_of_the_host(facts))
+            )
+        return recorder.is_of_the_host if has_another else nowhere
 
     async def _record(
         self,
@@ -261,11 +278,12 @@ class Attempts:
         message: MessageId,
     ) -> bool:
         """Let outcomes that are about our account have their way; tell whether the attempt ends with them."""
-        if self._heed_login(outcomes):
-            return True
         account = self._hop.account
         for (_, facts), outcome in zip(judged, outcomes, strict=True):
             match outcome:
+                case NotTried():
+                    self._queue.close(QueueClosed(login_refused=True, reason=outcome.reason))
+                    return True
                 case Relayed() if account is not None:
                     account.took()
                     return False
@@ -278,13 +296,6 @@ class Attempts:
                 case _:
                     pass
         return False
-
-    def _heed_login(self, outcomes: Sequence[Outcome]) -> bool:
-        """Begin nothing more if a host refuses our login with words at MAIL; tell whether one does (S-53)."""
-        refused = next((each for each in outcomes if isinstance(each, NotTried)), None)
-        if refused is not None:
-            self._queue.close(QueueClosed(login_refused=True, reason=refused.reason))
-        return refused is not None
 
     async def _deliver(self, attempt: Attempt, session: Session) -> Delivery:
         slow: asyncio.TimerHandle | None = None
@@ -350,5 +361,3 @@ class Attempts:
         )
         if outcomes is None:
             self._queue.close()
-        elif not decision.closes:
-            self._heed_login(outcomes)

@@ -50,7 +50,14 @@ from relayd.policy.delivery.route import (
     smarthost_of,
 )
 from relayd.policy.delivery.route import facts_of as route_facts_of
-from relayd.policy.delivery.verdict import Moment, Scope, VerdictRules, decide, is_of_the_host
+from relayd.policy.delivery.verdict import (
+    Moment,
+    Scope,
+    VerdictRules,
+    decide,
+    is_of_the_host,
+    wants_login,
+)
 from relayd.policy.intake.cut_through import REPORT_AFTER
 from relayd.policy.pausing import Pausing
 from relayd.policy.rewriting.apply import Rewritten
@@ -234,6 +241,10 @@ class Recorder:
     def is_of_the_host(self, facts: AttemptFacts) -> bool:
         """Tell whether a smarthost has no verdict on the recipient, so that another host of it may take the mail."""
         return is_of_the_host(facts, self._rules.verdict.classifier)
+
+    def wants_login(self, facts: AttemptFacts) -> bool:
+        """Tell whether a smarthost wants a login at MAIL."""
+        return wants_login(facts, self._rules.verdict.classifier)
 
     def internal_error(self, peer: Peer | None) -> AttemptFacts:
         """Return the facts of an attempt that a bug of ours ended, with a peer in a transaction."""

@@ -38,6 +38,7 @@ class HostFailure:
     facts: AttemptFacts | None = None  # of the transaction that broke; None: it had none
     said: Mapping[int, AttemptFacts] = field(default_factory=dict, compare=False)
     """What was seen of each recipient, by its number; of those that are not in it, `facts`."""
+    has_served: bool = False  # its session had carried a transaction before
     was_asked: bool = True  # False: a policy refuses it, and nobody connected
 
     @property
@@ -67,9 +68,16 @@ class HostFailure:
         return self.facts.reply is None or self.facts.reply.code == 421
 
     @property
-    def has_answered(self) -> bool:
-        """It works, and did not take this mail; other mail may be taken."""
-        return not self.has_ended
+    def has_put_off(self) -> bool:
+        """It works, and may take this mail later."""
+        reply = None if self.facts is None or self.lacks else self.facts.reply
+        return reply is not None and reply.is_transient and reply.code != 421
+
+    @property
+    def wants_login(self) -> bool:
+        """It wants one at MAIL: no other refusal for good is left to another host."""
+        reply = None if self.facts is None or self.lacks else self.facts.reply
+        return reply is not None and reply.is_permanent
 
     def met_by(self, recipient: int) -> "HostFailure":
         """Return it as one recipient met it: what was said of others is none of its matters."""
@@ -92,6 +100,7 @@ class HostFailure:
             code=None if reply is None else reply.code,
             login_refused=self.failed.login_refused,
             lacks=self.lacks,
+            wants_login=self.wants_login,
             is_proof=breakdown is not None and bool(breakdown.status),
         )
 

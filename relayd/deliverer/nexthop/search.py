@@ -59,7 +59,10 @@ class Search:
     ) -> None:
         self.failures: tuple[HostFailure, ...] = tuple(after)
         self._told_out: set[Address] = set()  # to who looks on
-        spent = (clock.now() - after[0].at).total_seconds() if after else 0.0
+        # A session that has carried one transaction was found; the next search is another one.
+        found = [each.at for each in after if each.has_served]
+        began = found[-1] if found else after[0].at if after else clock.now()
+        spent = (clock.now() - began).total_seconds()
         self._ends = clock.monotonic() + FIND_WITHIN - max(spent, 0.0)
         self._each_within = each_within
         self._transport = transport

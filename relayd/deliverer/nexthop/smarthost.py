@@ -21,7 +21,7 @@ from relayd.settings import SmarthostSettings
 
 _TOLD_EVERY = 300.0  # seconds
 _STAND_IN_WITHIN = 10.0
-"""Seconds for a host to let us in, after another one has answered that it does not take this mail.
+"""Seconds for a host to let us in, after another one has put the mail off.
 
 That one works, and is to have its other mail meanwhile.
 """
@@ -78,7 +78,9 @@ class Smarthost:
             raise
 
     async def _search(self, after: Sequence[HostFailure]) -> Session:
-        is_stand_in = any(each.has_answered for each in after)
+        is_stand_in = any(each.has_put_off for each in after) and not any(
+            each.lacks for each in after
+        )
         search = Search(
             after,
             transport=self._transport,
@@ -89,7 +91,7 @@ class Smarthost:
         )
         hosts = sorted(self._settings.hosts, key=lambda host: search.is_out((host.host, host.port)))
         todo: deque[HostPort | Target] = deque(hosts)  # names to look up, addresses to ask
-        is_spared = False  # a host that failed lately, since another one has answered
+        is_spared = False  # a host that failed lately, since another one has put the mail off
         while todo and not search.is_over:
             each = todo.popleft()
             address = (each.host if isinstance(each, HostPort) else each.ip, each.port)

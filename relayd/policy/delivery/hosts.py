@@ -26,6 +26,7 @@ class FailedHost:
     code: int | None = None  # of the reply that ended the session
     login_refused: bool = False
     lacks: bool = False  # it is up, and does not offer what the message needs
+    wants_login: bool = False  # at MAIL, where another one before it has put the mail off
     is_proof: bool = False  # the DNS proves that there is nowhere to deliver to
 
 
@@ -69,8 +70,13 @@ def turned_away(failed: Sequence[FailedHost]) -> bool:
 
 
 def _deciding(failed: Sequence[FailedHost], *, is_down: bool) -> int:
-    """Return who decides: the last that refused our login, or that let us in; else the last."""
-    decides = [each.login_refused if is_down else not each.at_door for each in failed]
+    """Return who decides: the last that refused our login, or that let us in; else the last.
+
+    Of those that let us in, not one that wants a login: that says nothing of this mail (S-53).
+    """
+    decides = [
+        each.login_refused if is_down else not (each.at_door or each.wants_login) for each in failed
+    ]
     return max((index for index, it_does in enumerate(decides) if it_does), default=len(failed) - 1)
 
 

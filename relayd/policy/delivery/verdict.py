@@ -323,7 +323,7 @@ def _status(reply: Reply, class_: str) -> str:
 def is_of_the_host(facts: AttemptFacts, rules: Rules) -> bool:
     """Tell whether a smarthost has no verdict about the recipient, so that another host of it may take the mail.
 
-    It said a 4yz of its own, or wants a login that another one may not want. A rate is that of the account, on all hosts.
+    It said a 4yz of its own. A rate is that of the account, on all hosts.
     421 ends a session; before the final dot the next host follows anyhow.
     """
     reply = facts.reply
@@ -332,10 +332,16 @@ def is_of_the_host(facts: AttemptFacts, rules: Rules) -> bool:
     if not _is_smarthost(facts):
         return False
     found = classify(reply, facts.stage, rules)
-    if facts.stage is Stage.MAIL and login_refusal.wants_login(reply, found):
-        return True
     is_own = reply.is_transient and not _speaks_of_the_recipient(reply, found)
     return is_own and found.category is not Category.RATE_LIMIT
+
+
+def wants_login(facts: AttemptFacts, rules: Rules) -> bool:
+    """Tell whether a smarthost wants a login at MAIL (S-53)."""
+    reply = facts.reply
+    if reply is None or facts.stage is not Stage.MAIL or not _is_smarthost(facts):
+        return False
+    return login_refusal.wants_login(reply, classify(reply, facts.stage, rules))
 
 
 def is_too_fast(facts: AttemptFacts, category: Category) -> bool:

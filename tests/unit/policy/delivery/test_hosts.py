@@ -75,6 +75,13 @@ def test_the_last_of_several_decides() -> None:
     assert found.deciding == 2
 
 
+def test_a_login_that_another_host_wants_at_mail_is_not_the_last_word() -> None:
+    """S-53: it says nothing of this mail. The one that put it off does (S-59)."""
+    put_off, wants = replace(DOWN, at_door=False, code=451), replace(DOWN, at_door=False, code=530)
+    failed = [put_off, replace(wants, wants_login=True), DOWN]
+    assert decide_no_host(failed, all_asked=True, has_others=False).deciding == 0
+
+
 def test_turned_away_is_who_has_too_many_clients() -> None:
     assert turned_away(named("421", "421"))
     assert not turned_away(named("421", "silent"))

@@ -24,6 +24,7 @@ from relayd.policy.delivery.verdict import (
     decide,
     is_of_the_host,
     is_too_fast,
+    wants_login,
 )
 from relayd.policy.replies.ruleset import builtin_rules
 from tests.support.builders import a_queued_recipient
@@ -995,7 +996,7 @@ def test_what_is_about_the_rate_of_our_account(
         (Stage.RCPT, "450 4.1.8 sender's domain not found", True),
         (Stage.DATA, "451 4.3.0 later", True),
         (Stage.DOT, "451 4.3.2 queue file write error", True),
-        (Stage.MAIL, "530 5.7.0 Authentication required", True),
+        (Stage.MAIL, "530 5.7.0 Authentication required", False),
         (Stage.RCPT, "452 4.2.2 mailbox full", False),
         (Stage.RCPT, "450 4.1.1 verification in progress", False),
         (Stage.RCPT, "550 5.1.1 no such user", False),
@@ -1014,6 +1015,23 @@ def test_what_another_host_of_a_smarthost_may_take(stage: Stage, text: str, *, m
         assert is_of_the_host(facts, builtin_rules()) == (may and route is SMARTHOST)
 
 
+@pytest.mark.parametrize(
+    ("stage", "text", "wants"),
+    [
+        (Stage.MAIL, "530 5.7.0 Authentication required", True),
+        (Stage.MAIL, "550 5.7.1 sender rejected", False),
+        (Stage.RCPT, "530 5.7.0 Authentication required", False),
+        (Stage.MAIL, "452 4.3.1 no room", False),
+    ],
+)
+def test_a_login_that_is_wanted_at_mail(stage: Stage, text: str, *, wants: bool) -> None:
+    reply = make_reply(int(text[:3]), (text[4:],))
+    for route in (SMARTHOST, DIRECT):
+        facts = facts_of(stage, reply, route=route)
+        assert wants_login(facts, builtin_rules()) == (wants and route is SMARTHOST)
+
+
 def test_a_session_that_broke_is_no_word_of_a_host() -> None:
     broken = Breakdown(category=Category.CONNECTION_FAILURE, fault=Fault.PEER, reason="silence")
+    assert not wants_login(facts_of(Stage.MAIL, broken, route=SMARTHOST), builtin_rules())
     assert not is_of_the_host(facts_of(Stage.DOT, broken, route=SMARTHOST), builtin_rules())
