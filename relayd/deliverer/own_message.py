@@ -37,18 +37,25 @@ def own_message(
         received_at=now,
         reverse_path=None,
         parameters=_UTF8 if not is_ascii else _8BIT if facts.is_8bit else MAIL_WITHOUT,
-        recipients=tuple(
-            NewRecipient(
-                address=each,
-                destination=way.key,
-                chosen_by=way.rule,
-                parameters=RCPT_WITHOUT,
-            )
-            for each in to
-            for way in (way_of(each, known, routes),)
-        ),
+        recipients=recipients_of(to, known, routes),
         content=content,
         facts=facts,
         client=Client(ip="", helo=fqdn, listener=REPORT),
     )
     return signed_own(message, composed, signer)
+
+
+def recipients_of(
+    to: Sequence[Address], known: RouteFacts, routes: RouteRules
+) -> tuple[NewRecipient, ...]:
+    """Return the recipients of a message of which that is known, each with its way."""
+    return tuple(
+        NewRecipient(
+            address=each,
+            destination=way.key,
+            chosen_by=way.rule,
+            parameters=RCPT_WITHOUT,
+        )
+        for each in to
+        for way in (way_of(each, known, routes),)
+    )

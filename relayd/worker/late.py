@@ -12,15 +12,15 @@ from functools import partial
 import structlog
 
 from relayd.bounces.reader import Unreadable
+from relayd.deliverer.own_message import recipients_of
 from relayd.errors import ComplaintUnknown, ReturnPathSpent, StoreUnavailable
 from relayd.mail.address import Address, parse_address
 from relayd.mail.content import Content
-from relayd.mail.envelope import NewMessage, NewRecipient
+from relayd.mail.envelope import NewMessage
 from relayd.mail.event import Event, Subject
 from relayd.mail.finish import finish_own
 from relayd.mail.header import header_end
 from relayd.mail.ids import format_id
-from relayd.mail.parameters import RCPT_WITHOUT
 from relayd.mail.reply import Reply
 from relayd.mail.submission import values_of
 from relayd.mail.words import EventKind, JsonValue
@@ -198,16 +198,7 @@ class LateBounces:
         return replace(
             message,
             reverse_path=None,
-            recipients=tuple(
-                NewRecipient(
-                    address=each,
-                    destination=way.key,
-                    chosen_by=way.rule,
-                    parameters=RCPT_WITHOUT,
-                )
-                for each in others or [address]
-                for way in (route.way_of(each, known, self.routes),)
-            ),
+            recipients=recipients_of(others or [address], known, self.routes),
             content=content,
             facts=facts,
         )

@@ -77,6 +77,7 @@ from tests.support.dns_server import (
     Zones,
 )
 from tests.support.networks import DOCUMENTATION
+from tests.support.ports import free_port
 from tests.support.post import eventually
 from tests.support.shortage import no_descriptors
 
@@ -637,8 +638,7 @@ async def test_each_name_server_is_known_for_itself() -> None:
 def closed_port() -> Iterator[HostPort]:
     """A port that refuses datagrams and connections, and that nobody else gets meanwhile."""
     with socket.socket() as taken, socket.socket(type=socket.SOCK_DGRAM) as taken_too:
-        taken.bind(("127.0.0.1", 0))
-        address = taken.getsockname()
+        taken.bind(address := ("127.0.0.1", free_port()))
         taken_too.bind(address)
         taken_too.connect(address)  # takes nothing that others send
         yield HostPort(host=address[0], port=address[1])

@@ -297,6 +297,7 @@ async def test_an_address_that_is_refused_at_the_greeting_is_not_used_again() ->
         assert blocked.state.mode is SiteMode.BLOCKED
         assert blocked.key.source == refused["local_ip"]
         again = await direct.send("b@x.test")
+        await direct.post.paused()  # the pause counts from now, and not from later
         await direct.post.quiet()
         direct.post.advance(LATER)
         await eventually(lambda: direct.post.row(again).status is Status.SENT)

@@ -67,6 +67,7 @@ from dns.rcode import (
 )
 
 from relayd.settings import HostPort
+from tests.support.ports import free_port
 
 __all__ = [
     "BADVERS",
@@ -209,7 +210,7 @@ class DnsServer:
         port: int = 0,
     ) -> None:
         self.zones = dict(zones)
-        self._place = host, port
+        self._place = host, port or free_port()  # of both protocols, and no client's
         self.to_edns = to_edns
         self.queries: Counter[tuple[str, str]] = Counter()  # by name and type
         self.by_tcp = 0
