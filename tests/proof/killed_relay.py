@@ -55,7 +55,7 @@ class KilledRelay:
         victim: Victim | None = self._chance.choice(_VICTIMS)
         try:
             self._kill(victim)
-        except ProcessLookupError:  # a worker that a reload has just replaced
+        except (ProcessLookupError, IndexError):  # of a worker that a reload has just replaced
             victim = None
         self._recover()
         return victim
