@@ -124,11 +124,11 @@ class _Endpoint:
         if visitor is not None and needed is not None and not visitor.may(needed):
             raise HTTPException(403, f"your account does not have the right to {needed}")
         form = FormData()
-        if request.method not in guard.SAFE:
-            form = await read_form(request)
         try:
-            if visitor is not None and request.method not in guard.SAFE:
-                guard.check_token(visitor.secret, str(form.get(guard.TOKEN_FIELD, "")))
+            if request.method not in guard.SAFE:
+                form = await read_form(request)
+                if visitor is not None:
+                    guard.check_token(visitor.secret, str(form.get(guard.TOKEN_FIELD, "")))
             asked = Asked(console=self._console, request=request, visitor=visitor, form=form)
             return await self._page.handler(asked)
         finally:

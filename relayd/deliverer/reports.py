@@ -38,7 +38,7 @@ from relayd.policy.dsn import (
     occasion_of,
     wants_report,
 )
-from relayd.policy.intake.aliases import Aliases
+from relayd.policy.intake.aliases import Aliases, receivers_of
 
 FULL_COPY_LIMIT = 50_000  # octets of a message that goes back whole
 _LOOKED_AT = 128 * 1024  # octets of any other: its header section is in there
@@ -142,11 +142,9 @@ class Reporter:
             original[:_LOOKED_AT],
             full_copy_limit=FULL_COPY_LIMIT,
         )
-        sender = parse_address(message.reverse_path)
-        others = () if self._aliases is None else self._aliases.targets(sender)
         return own_message(
             message_id,
-            others or [sender],
+            receivers_of(parse_address(message.reverse_path), self._aliases),
             content,
             fqdn=self._fqdn,
             routes=self._routes,

@@ -29,7 +29,7 @@ from relayd.policy.delivery import route
 from relayd.policy.delivery.plan import ReturnPaths
 from relayd.policy.inbound_bounce import Kind, ParsedBounce
 from relayd.policy.intake import admit
-from relayd.policy.intake.aliases import Aliases
+from relayd.policy.intake.aliases import Aliases, receivers_of
 from relayd.policy.seldom import Seldom
 from relayd.policy.verp import VerpToken
 from relayd.ports.outward import Clock
@@ -194,11 +194,10 @@ class LateBounces:
             is_test=facts.is_test,
             asks=route.asked_by(requires=message.parameters.requiretls, lifts=facts.lifts_tls),
         )
-        others = () if self.aliases is None else self.aliases.targets(address)
         return replace(
             message,
             reverse_path=None,
-            recipients=recipients_of(others or [address], known, self.routes),
+            recipients=recipients_of(receivers_of(address, self.aliases), known, self.routes),
             content=content,
             facts=facts,
         )

@@ -1,4 +1,4 @@
-"""The names of this machine, and where their mail goes: for what comes in, and for reports."""
+"""The names of this machine, and where their mail goes: for what comes in, for reports, and for `relayd route`."""
 
 from socket import gethostname
 

@@ -1,8 +1,7 @@
 """The smarthost's hosts in their order, those that failed left out for a while."""
 
 import asyncio
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -31,14 +30,6 @@ from tests.support.scripted_server import CLOSE, HANG, Action, InTurn, ScriptedS
 
 LOGIN = Login(username="relay", secret="secret", mechanism=AuthMechanism.AUTO)
 OFFERS = ["PIPELINING", "AUTH PLAIN LOGIN"]
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else gets meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
 
 
 def a_smarthost(

@@ -1,8 +1,6 @@
 """What the next host of a smarthost takes in place of one that works, and has put the mail off (S-59)."""
 
 import asyncio
-import socket
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -13,15 +11,6 @@ from relayd.ports.view import Status
 from tests.support.builders import a_facts, a_message
 from tests.support.post import a_post, eventually
 from tests.support.scripted_server import CLOSE, HANG, Action, InTurn, ScriptedServer, Wait
-
-
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else gets meanwhile."""
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        yield taken.getsockname()[1]
-
 
 PUT_OFF: dict[str, dict[str, Action | list[str]]] = {
     "no room at MAIL": {"MAIL": "452 4.3.1 Insufficient system storage"},

@@ -12,11 +12,12 @@ import click
 from relayd.cli.context import json_option, load_settings, settings_option
 from relayd.cli.filters import ADDRESS, TEXT, WholeAddress
 from relayd.cli.output import show_json
-from relayd.cli.route.fields import aliases_here, explain
+from relayd.cli.route.fields import explain
 from relayd.cli.route.words import in_words
 from relayd.mail.address import Address, PathError, parse_address
 from relayd.policy.delivery.route import RouteFacts
 from relayd.policy.intake.aliases import Aliases
+from relayd.worker.names import aliases_here
 
 _EXIT_STATUS = {
     "deliverable": os.EX_OK,

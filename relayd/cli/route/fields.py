@@ -1,7 +1,6 @@
 """What `relayd route` finds of one address, as fields: the names are those of its JSON."""
 
 import asyncio
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -31,7 +30,6 @@ from relayd.policy.delivery.route import (
 from relayd.policy.delivery.route import Route as Way
 from relayd.policy.delivery.source import pool_of, unused_families
 from relayd.policy.delivery.verdict import ONCE_MORE
-from relayd.policy.intake.aliases import Aliases, aliases_of
 from relayd.policy.rewriting.choice import Rewriting
 from relayd.policy.tls.require import HostRefused, NoTlsa, TlsaFound
 from relayd.settings import Settings
@@ -47,16 +45,6 @@ class Found:
     answer: MxAnswer
     chosen: Candidates | Undeliverable | Breakdown
     judged: Mapping[str, Judged]  # by host
-
-
-def aliases_here(settings: Settings) -> Aliases | None:
-    """Return the aliases as a daemon on this machine has them."""
-    return aliases_of(
-        settings.aliases,
-        fqdn=settings.fqdn,
-        host_name=socket.gethostname(),
-        verp_domain=settings.bounces.verp_domain,
-    )
 
 
 def explain(

@@ -50,6 +50,12 @@ class Caller:
         return as_key(self.key.name)
 
     @property
+    def media_type(self) -> str:
+        """Return that of the body, without its parameters, in lower case (RFC 9110 §8.3.1)."""
+        given = self.request.headers.get("content-type", "")
+        return given.partition(";")[0].strip().lower()
+
+    @property
     def now(self) -> datetime:
         return self.console.now()
 

@@ -124,7 +124,7 @@ async def hand_in(
     if len(caller.request.headers.getlist("idempotency-key")) > 1:
         raise wrong("Idempotency-Key", "it is there more than once")
     submitting: Submitting = caller.request.app.state.submitting
-    kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = caller.media_type
     if kind not in (_JSON, _RFC822):
         raise Problem(415, f"a message is {_JSON} or {_RFC822}")
     settings = caller.console.settings

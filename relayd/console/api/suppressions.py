@@ -94,7 +94,7 @@ async def import_list(params: Annotated[Import, Query()], caller: _Operator) -> 
 
     Lines with mistakes are left out, and told; so are those that are not UTF-8.
     """
-    kind = caller.request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = caller.media_type
     if kind.startswith(_NO_LISTS):
         raise Problem(415, f"a list is {' or '.join(_LISTS)}, in UTF-8")
     text = (await caller.request.body()).decode("utf-8-sig", "surrogateescape")

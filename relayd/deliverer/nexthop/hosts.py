@@ -70,14 +70,18 @@ class HostFailure:
     @property
     def has_put_off(self) -> bool:
         """It works, and may take this mail later."""
-        reply = None if self.facts is None or self.lacks else self.facts.reply
+        reply = self._reply
         return reply is not None and reply.is_transient and reply.code != 421
 
     @property
     def wants_login(self) -> bool:
         """It wants one at MAIL: no other refusal for good is left to another host."""
-        reply = None if self.facts is None or self.lacks else self.facts.reply
-        return reply is not None and reply.is_permanent
+        return self._reply is not None and self._reply.is_permanent
+
+    @property
+    def _reply(self) -> Reply | None:
+        """What it said in a transaction, and not what relayd says in its place."""
+        return None if self.facts is None or self.lacks else self.facts.reply
 
     def met_by(self, recipient: int) -> "HostFailure":
         """Return it as one recipient met it: what was said of others is none of its matters."""

@@ -143,12 +143,11 @@ class Smarthost:
             self._share.release()
 
     def has_another_host(self, session: Session) -> bool:
-        peer = session.connection.peer
-        asked = {
-            HostPort(host=peer.host, port=peer.port),
-            *(each.host for each in session.failures),
-        }
-        return not asked.issuperset(self._settings.hosts)
+        peer, failed = session.connection.peer, [each.host for each in session.failures]
+        return any(
+            (each.host, each.port) != (peer.host, peer.port) and each not in failed
+            for each in self._settings.hosts
+        )
 
     def has_another_source(
         self,

@@ -327,12 +327,12 @@ def is_of_the_host(facts: AttemptFacts, rules: Rules) -> bool:
     421 ends a session; before the final dot the next host follows anyhow.
     """
     reply = facts.reply
-    if reply is None or reply.code == 421 or facts.stage not in _OF_THE_MESSAGE:
+    if reply is None or not reply.is_transient or reply.code == 421:
         return False
-    if not _is_smarthost(facts):
+    if facts.stage not in _OF_THE_MESSAGE or not _is_smarthost(facts):
         return False
     found = classify(reply, facts.stage, rules)
-    is_own = reply.is_transient and not _speaks_of_the_recipient(reply, found)
+    is_own = not _speaks_of_the_recipient(reply, found)
     return is_own and found.category is not Category.RATE_LIMIT
 
 

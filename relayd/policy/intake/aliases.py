@@ -54,6 +54,12 @@ def aliases_of(
     )
 
 
+def receivers_of(address: Address, aliases: Aliases | None) -> Sequence[Address]:
+    """Return who gets the mail to an address: those that an alias names, or it itself."""
+    targets = () if aliases is None else aliases.targets(address)
+    return targets or (address,)
+
+
 def resolved(written: Mapping[str, Sequence[str]]) -> Mapping[str, tuple[Address, ...]]:
     """Return the addresses that each name stands for in the end, by names in lower case."""
     done, _ = _resolve(written)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relayd.mail.address import Address, parse_address
-from relayd.policy.intake.aliases import Aliases, aliases_of, flaws_of, resolved
+from relayd.policy.intake.aliases import Aliases, aliases_of, flaws_of, receivers_of, resolved
 
 YOU, TWO, ANY = (parse_address(f"{name}@x.test") for name in ("you", "two", "any"))
 WRITTEN: Mapping[str, Sequence[str]] = {
@@ -94,6 +94,14 @@ def test_what_is_wrong_is_told_at_its_entry(
     assert found.keys() == flaws.keys()
     for name, text in flaws.items():
         assert text in found[name]
+
+
+def test_who_has_no_alias_gets_the_mail_itself() -> None:
+    root, other = parse_address("root@relay.test"), parse_address("root@other.test")
+    found = aliases_of({"root": (YOU,)}, fqdn="relay.test", host_name="relay", verp_domain="")
+    assert receivers_of(root, found) == (YOU,)
+    assert receivers_of(other, found) == (other,)
+    assert receivers_of(root, None) == (root,)
 
 
 def test_a_long_chain_has_an_end() -> None:
