@@ -7,7 +7,15 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from relayd.policy.console.roles import Role
-from tests.support.browsers import AXE, IN_A_BROWSER, a_browser, a_context, said_by, violations
+from tests.support.browsers import (
+    AXE,
+    IN_A_BROWSER,
+    a_browser,
+    a_context,
+    fill_login,
+    said_by,
+    violations,
+)
 from tests.support.console import PASSWORD, Console, a_console, fill, fill_and_tell
 
 PATHS = [
@@ -117,9 +125,7 @@ def test_all_of_it_works_without_scripts(
         console.account("anna", Role.OPERATOR)
         page = context.new_page()
         page.goto("/messages?status=deferred")
-        page.get_by_label("Name").fill("anna")
-        page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Log in").click()
+        fill_login(page, "anna", PASSWORD)
         page.get_by_label("Select later@mail.example").check()
         page.get_by_role("button", name="Hold").click()
         expect(page.get_by_role("status")).to_have_text("Held: 1.")

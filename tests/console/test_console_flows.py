@@ -12,7 +12,14 @@ from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from relayd.cli.demo.live import CONSOLE, Entrance, console_beside
 from relayd.cli.demo.relay import Relay
 from relayd.cli.demo.servers import Script as DemoScript
-from tests.support.browsers import IN_A_BROWSER, a_browser, a_context, said_by, violations
+from tests.support.browsers import (
+    IN_A_BROWSER,
+    a_browser,
+    a_context,
+    fill_login,
+    said_by,
+    violations,
+)
 from tests.support.console import PASSWORD
 from tests.support.daemon import Daemon, a_smarthost, eventually
 from tests.support.ports import free_port
@@ -119,9 +126,7 @@ def page(request: pytest.FixtureRequest, world: World) -> Iterator[Page]:
 
 def log_in(page: Page, name: str, password: str) -> None:
     page.goto("/")
-    page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill(password)
-    page.get_by_role("button", name="Log in").click()
+    fill_login(page, name, password)
     expect(page.locator("summary", has_text=name)).to_be_visible()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Dialog, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Dialog, Page, expect, sync_playwright
 
 CHROMIUM = shutil.which("chromium")
 AXE = next(
@@ -50,6 +50,18 @@ def a_context(browser: Browser, port: int, *, token: str = "", **how: Any) -> Br
     if token:
         context.add_cookies([{"name": "relayd", "value": token, "url": url}])
     return context
+
+
+def fill_login(page: Page, name: str, password: str) -> None:
+    """Type into the page of the login and send it.
+
+    People type where the page has put the cursor. Chromium complains in the console of whoever is faster than
+    it is with that.
+    """
+    expect(page.locator("[autofocus]")).to_be_focused()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(password)
+    page.get_by_role("button", name="Log in").click()
 
 
 def violations(page: Page, *, scripts: bool = True) -> list[str]:
