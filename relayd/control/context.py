@@ -26,6 +26,10 @@ class Lines(Protocol):
         ...
 
 
+Follows = Callable[[Wanted, Callable[[], None]], Lines]
+"""What the verb `trace` answers. The second argument is called once all workers tell. Raises RelaydError."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlContext:
     """What a request can reach in a worker."""
@@ -45,7 +49,7 @@ class ControlContext:
     told: Callable[[Sequence[Settled]], None]  # gets what became of webhooks, once it is durable
     jitter: Callable[[], float]  # from 0 up to 1
     doctor: Callable[[str, str], None]  # has checks made: which, for whom; raises RelaydError
-    follow: Callable[[Wanted], Lines]  # what the verb `trace` answers; raises RelaydError
+    follow: Follows
     tell_disabled: TellsDisabled | None = None  # mails about webhooks; None: nobody wants it
     send_again: SendsAgain | None = None  # makes new messages of bounced ones
     identity_provider: IdentityProvider | None = None  # by the settings

@@ -2,7 +2,8 @@
 
 Each worker listens on a socket of its own beside the control socket, in a directory that is closed to
 others. One that has a follower asks the others there for what it wants, those as well that come up later,
-and those of old settings that still drain. Who dies or leaves closes its end, and that is all.
+and those of old settings that still drain. Each answers with an empty line once it tells. Who dies or leaves
+closes its end, and that is all.
 """
 
 import asyncio
@@ -21,7 +22,9 @@ from relayd.trace.wanted import wanted_from_json, wanted_to_json
 
 MOST = 4  # followers at one time
 _LOOK_EVERY = 0.5  # seconds between looks for workers that have come up
+_BEGIN_WITHIN = 1.0  # seconds: one that hangs keeps nobody from following the others
 _LONGEST_LINE = 1024 * 1024  # octets
+_TELLS = b"\n"  # what a worker answers
 
 log = structlog.get_logger()
 
@@ -33,11 +36,14 @@ class Following:
         self._directory = Path(f"{control_socket}.trace")
         self._name = name
 
-    def follow(self, wanted: Wanted) -> "Followed":
-        """Return what all workers tell. Raises RelaydError when too many follow."""
+    def follow(self, wanted: Wanted, begun: Callable[[], None]) -> "Followed":
+        """Return what all workers tell; `begun` is called when all do that are there.
+
+        Raises RelaydError when too many follow.
+        """
         if sum(one.wanted is not None for one in tracing.followers) >= MOST:
             raise RelaydError(f"{MOST} commands follow already; end one of them first")
-        return Followed(wanted, self._name, self._directory)
+        return Followed(wanted, self._name, self._directory, begun)
 
     async def serve(self) -> None:
         """Tell the other workers what they ask for, until cancelled.
@@ -65,6 +71,7 @@ class Following:
             wanted = wanted_from_json(orjson.loads(await reader.readline()))
             async with asyncio.TaskGroup() as tasks:
                 buffer = Buffer(wanted, worker=self._name)
+                buffer.put(_TELLS)
                 telling = tasks.create_task(
                     _tell_all(buffer, partial(_send, writer)), name="trace: send"
                 )
@@ -94,36 +101,59 @@ async def _tell_all(buffer: Buffer, send: Callable[[bytes], Awaitable[None]]) ->
 class Followed:
     """The lines of all workers for one follower: `relayd.control.server.Lines`."""
 
-    def __init__(self, wanted: Wanted, name: str, directory: Path) -> None:
+    def __init__(
+        self, wanted: Wanted, name: str, directory: Path, begun: Callable[[], None]
+    ) -> None:
         self._own = directory / name
         self._directory = directory
         self._request = orjson.dumps(wanted_to_json(wanted)) + b"\n"
         self._buffer = Buffer(wanted, worker=name)
+        self._begun = begun
+        self._heard: dict[Path, asyncio.Task[None]] = {}
 
     async def send_to(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         """Send what all workers tell, until cancelled."""
         async with asyncio.TaskGroup() as others:
-            others.create_task(self._look_for(others), name="trace of other workers")
+            others.create_task(self._hear_all(others), name="trace of other workers")
             await _tell_all(self._buffer, send)
 
-    async def _look_for(self, others: asyncio.TaskGroup) -> None:
-        """Ask each worker that is there or comes up."""
-        heard: dict[Path, asyncio.Task[None]] = {}
+    async def _hear_all(self, others: asyncio.TaskGroup) -> None:
+        """Ask each worker that is there, and each that comes up."""
+        answers = self._ask_new(others)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BEGIN_WITHIN):
+                for answered in answers:
+                    await answered.wait()
+        self._begun()
         while True:
-            with suppress(OSError):  # the directory may be gone
-                for path in self._directory.iterdir():
-                    if path != self._own and (path not in heard or heard[path].done()):
-                        heard[path] = others.create_task(
-                            self._hear(path), name="trace: hear another worker"
-                        )
             await asyncio.sleep(_LOOK_EVERY)
+            self._ask_new(others)
 
-    async def _hear(self, path: Path) -> None:
-        with suppress(OSError, ValueError):  # it is gone, or a dead worker's; a line too long
+    def _ask_new(self, others: asyncio.TaskGroup) -> list[asyncio.Event]:
+        """Ask those workers that nobody hears; return what is set once they tell, or are gone."""
+        answers = []
+        with suppress(OSError):  # the directory may be gone
+            for path in self._directory.iterdir():
+                if path != self._own and (path not in self._heard or self._heard[path].done()):
+                    answers.append(asyncio.Event())
+                    hearing = self._hear(path, answers[-1])
+                    self._heard[path] = others.create_task(
+                        hearing, name="trace: hear another worker"
+                    )
+        return answers
+
+    async def _hear(self, path: Path, answered: asyncio.Event) -> None:
+        try:
             reader, writer = await asyncio.open_unix_connection(str(path), limit=_LONGEST_LINE)
             try:
                 writer.write(self._request)
+                if await reader.readline() == _TELLS:
+                    answered.set()
                 while (line := await reader.readline()).endswith(b"\n"):
                     self._buffer.put(line)
             finally:
                 writer.close()
+        except (OSError, ValueError):  # it is gone, or a dead worker's; a line too long
+            pass
+        finally:
+            answered.set()

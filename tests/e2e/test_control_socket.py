@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 import relayd
 from relayd.control import client
 from relayd.control.acts import ActRequest, act_to_json
-from relayd.control.context import ControlContext, Lines
+from relayd.control.context import ControlContext, Follows, Lines
 from relayd.control.protocol import REQUEST_LIMIT, Message, encode
 from relayd.control.server import serve_control
 from relayd.errors import CommitUnknown, DaemonUnreachable, RelaydError, StoreUnavailable
@@ -84,7 +84,7 @@ class Daemon:
     servers: list[asyncio.Task[None]] = field(default_factory=list)
     reloaded: Message | RelaydError = field(default_factory=dict)
     may_reload: asyncio.Event = field(default_factory=asyncio.Event)
-    followed: Callable[[Wanted], Lines] = nobody_follows
+    followed: Follows = nobody_follows
 
     async def reload(self) -> Message:
         await self.may_reload.wait()
@@ -92,8 +92,8 @@ class Daemon:
             raise self.reloaded
         return self.reloaded
 
-    def follow(self, wanted: Wanted) -> Lines:
-        return self.followed(wanted)
+    def follow(self, wanted: Wanted, begun: Callable[[], None]) -> Lines:
+        return self.followed(wanted, begun)
 
     def wake(self) -> None:
         self.wakes += 1
@@ -393,7 +393,7 @@ async def test_request_in_hand_outlives_the_server(daemon: Daemon) -> None:
 
 async def test_who_asks_to_follow_as_the_server_ends_does_not_keep_it(daemon: Daemon) -> None:
     """It was let in before, and its question is answered as any other."""
-    daemon.followed = lambda _: Endless()
+    daemon.followed = lambda _, __: Endless()
     reader, writer = await asyncio.open_unix_connection(daemon.path)
     for _ in daemon.servers:  # who came later is served, so this one was let in
         await daemon.ask({"verb": "ping"})

@@ -1,5 +1,7 @@
 """Verbs about the daemon that runs: what it is, counts and does, its settings and its store."""
 
+from functools import partial
+
 import structlog
 
 import relayd
@@ -82,11 +84,8 @@ async def trace(asked: Asked) -> Lines:
     request, wanted = asked.request, wanted_from_json(asked.request)
     if wanted.content:
         asked.require_reader()
-    lines = asked.context.follow(wanted)
-    _log.info(
-        "trace_begun", by=asked.by, **{key: request[key] for key in request.keys() - {"verb"}}
-    )
-    return lines
+    names = {key: request[key] for key in request.keys() - {"verb"}}
+    return asked.context.follow(wanted, partial(_log.info, "trace_begun", by=asked.by, **names))
 
 
 async def compact(asked: Asked) -> Message:
