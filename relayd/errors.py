@@ -77,7 +77,11 @@ class AddressInUse(StartError):
 
 
 class QueueInUse(StartError):
-    """Another daemon serves the queue."""
+    """Another daemon serves the queue; `is_over`: it is dead, and a worker of it lives."""
+
+    def __init__(self, message: str, *, is_over: bool = False) -> None:
+        super().__init__(message)
+        self.is_over = is_over
 
 
 class Shortage(RelaydError):

@@ -28,6 +28,7 @@ class Timeouts:
     longest_delay: float = 5.0
     settled: float = 10.0  # a worker that lived as long did not die early
     deaths: int = 5  # in a row before being ready; then there is no point in going on
+    killed: float = 2.0  # at the start, for workers whose supervisor was killed to end
     start: float = 60.0  # for a worker to become ready: it may have a big queue to open
     alive: float = 10.0  # systemd is told that all is well while heartbeats are younger
     silence: float = 20.0  # a worker that is silent for longer is killed

@@ -7,12 +7,15 @@ killed, and it can never be stale (F-20).
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from relayd.errors import QueueInUse, StartError
 from relayd.files import is_locked, make_folder
 from relayd.store.url import lock_file, name_of
+
+_LOOK_EVERY = 0.02  # seconds
 
 
 class QueueLock:
@@ -31,6 +34,22 @@ class QueueLock:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+def lock_at_start(url: str, folder: str = "", *, within: float) -> QueueLock:
+    """Take the lock as QueueLock does; wait `within` seconds for the workers of a daemon that was killed.
+
+    They end by themselves then, as fast as their clients let them. One that was killed with it has the lock until
+    the system has taken all of it.
+    """
+    ends = time.monotonic() + within
+    while True:
+        try:
+            return QueueLock(url, folder)
+        except QueueInUse as error:
+            if not error.is_over or time.monotonic() >= ends:
+                raise
+        time.sleep(_LOOK_EVERY)
 
 
 def is_served(url: str) -> bool:
@@ -69,8 +88,19 @@ def _take(path: Path, queue: str) -> int:
         message = (
             f"another relayd serves the queue {queue}: process {owner} or a worker it left behind"
         )
-        raise QueueInUse(message) from error
+        raise QueueInUse(message, is_over=not _lives(owner)) from error
     with suppress(OSError):  # the number is for people; a full disk is no reason to refuse
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, b"%d\n" % os.getpid(), 0)
     return descriptor
+
+
+def _lives(owner: str) -> bool:
+    """Tell whether the process of that number is there; one that is not known may be."""
+    try:
+        os.kill(int(owner), 0)
+    except ProcessLookupError:
+        return False
+    except (ValueError, OverflowError, PermissionError):
+        return True
+    return True

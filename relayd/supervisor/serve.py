@@ -30,7 +30,7 @@ from relayd.store.url import lock_file
 from relayd.supervisor.generation import Generation, Timeouts
 from relayd.supervisor.in_force import tell_of
 from relayd.supervisor.leaving import Leaving
-from relayd.supervisor.lock import QueueLock
+from relayd.supervisor.lock import QueueLock, lock_at_start
 from relayd.supervisor.pending_requests import PendingRequests
 from relayd.supervisor.processes import Signals, Worker
 from relayd.supervisor.sockets import Addresses, addresses_of
@@ -68,7 +68,8 @@ class Supervisor:
         self._watchdog = watchdog_period(os.environ)
         self._addresses = Addresses(inherited_sockets(os.environ))
         self._starter = Starter(worker_main, self._addresses, timeout=timeouts.start)
-        lock = QueueLock(settings.store.url, settings.store.folder)
+        store = settings.store
+        lock = lock_at_start(store.url, store.folder, within=timeouts.killed)
         try:
             try_status_log(settings.log.status_log)
             self._addresses.open(settings)

@@ -2,12 +2,14 @@
 
 import os
 import stat
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from relayd.errors import StartError
-from relayd.supervisor.lock import QueueLock
+from relayd.errors import QueueInUse, StartError
+from relayd.supervisor.lock import QueueLock, lock_at_start
 
 
 def test_a_lock_has_one_holder(tmp_path: Path) -> None:
@@ -37,6 +39,28 @@ def test_a_copy_of_the_descriptor_holds_the_lock(tmp_path: Path) -> None:
             QueueLock(url)
     finally:
         os.close(copy)
+
+
+def test_a_start_waits_for_the_workers_of_a_daemon_that_was_killed(tmp_path: Path) -> None:
+    """Until they are gone, or its time is over; not for a daemon that lives."""
+    url = f"sqlite:{tmp_path}/queue.db"
+    lock = QueueLock(url)
+    assert lock._descriptor is not None
+    with pytest.raises(QueueInUse):  # this process lives
+        lock_at_start(url, within=60)
+    with subprocess.Popen(["true"]) as dead:
+        dead.wait()
+    lock.path.write_text(f"{dead.pid}\n")
+    with subprocess.Popen(
+        ["sh", "-c", "read line"], stdin=subprocess.PIPE, pass_fds=[lock._descriptor]
+    ) as worker:
+        lock.close()
+        with pytest.raises(QueueInUse, match=f"process {dead.pid} or a worker"):
+            lock_at_start(url, within=0)
+        with ThreadPoolExecutor(1) as starting:
+            taken = starting.submit(lock_at_start, url, within=30)
+            worker.communicate(b"\n")
+            taken.result(30).close()
 
 
 def test_a_link_is_not_followed(tmp_path: Path) -> None:
