@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,12 +68,13 @@ _VOLUME = _HERE / "simulation"  # thousands of runs over lines that other tests 
 
 
 _CASES, _TESTS = 9, 5
-"""Cases of one test (three of each store), and tests of one module that start processes, which coverage looks at, in each process of the tests.
+"""Cases of one test (three of each store), and tests of one module that start processes, which coverage looks at.
 
 It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
 """
 _LINES = 25  # of the log of each relay, where a test failed
-_seen: Counter[str] = Counter()
+_looked_at: set[str] = set()  # the tests whose lines are noted, besides those of the core
+_with_processes: set[str] = set()  # and those whose processes' lines are
 _resting: list[Any] = []  # the coverage that is stopped
 _noted: list[str] = []  # the runners, each time another one began
 _FOR_CHILDREN = {
@@ -110,19 +111,32 @@ from tests.support.memories import forget_the_core  # noqa: E402
 wal.FULL_PAGES = 64  # in this process: a daemon of a test has all of its room
 
 
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Choose what coverage looks at: the same in each process of the tests, and in each run."""
+    seen: Counter[str] = Counter()
+    for item in items:
+        name, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
+        seen[name] += 1
+        seen[module] += seen[name] == 1
+        if seen[name] <= _CASES and _VOLUME not in item.path.parents:
+            _looked_at.add(item.nodeid)
+        if seen[module] <= _TESTS:
+            _with_processes.add(item.nodeid)
+
+
+def _is_of_the_core(item: pytest.Item) -> bool:
+    return any(folder in item.path.parents for folder in _CORE)
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    name, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
-    _seen[name] += 1
-    _seen[module] += _seen[name] == 1
-    if any(folder in item.path.parents for folder in _CORE):
+    if _is_of_the_core(item):
         if _noted[-1:] != ["core"]:
             forget_the_core()
         _note_runner("core")
     else:
-        is_seen = _seen[name] <= _CASES and _VOLUME not in item.path.parents
-        _note_runner("other" if is_seen else "")
+        _note_runner("other" if item.nodeid in _looked_at else "")
     for each, value in _FOR_CHILDREN.items():
-        if _seen[module] <= _TESTS:
+        if item.nodeid in _with_processes:
             os.environ[each] = value
         else:
             os.environ.pop(each, None)
