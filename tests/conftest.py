@@ -67,10 +67,11 @@ _CORE = (_HERE / "unit" / "mail", _HERE / "unit" / "policy")
 _VOLUME = _HERE / "simulation"  # thousands of runs over lines that other tests cover
 
 
-_CASES, _TESTS = 9, 5
-"""Cases of one test (three of each store), and tests of one module that start processes, which coverage looks at.
+_CASES, _TESTS = 3, 2
+"""Cases of one test (one of each store), and tests of one module that start processes, which coverage looks at.
 
-It takes more than twice their time, and the others run the same lines. Of the core it looks at all.
+It takes more than twice their time, and the others run the same lines; so do those that Hypothesis makes up. Of the core it looks at
+all.
 """
 _LINES = 25  # of the log of each relay, where a test failed
 _looked_at: set[str] = set()  # the tests whose lines are noted, besides those of the core
@@ -118,7 +119,10 @@ def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
         name, module = item.nodeid.partition("[")[0], item.nodeid.partition("::")[0]
         seen[name] += 1
         seen[module] += seen[name] == 1
-        if seen[name] <= _CASES and _VOLUME not in item.path.parents:
+        is_volume = _VOLUME in item.path.parents or hasattr(
+            getattr(item, "obj", None), "hypothesis"
+        )
+        if seen[name] <= _CASES and not is_volume:
             _looked_at.add(item.nodeid)
         if seen[module] <= _TESTS:
             _with_processes.add(item.nodeid)
