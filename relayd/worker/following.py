@@ -22,7 +22,7 @@ from relayd.trace.wanted import wanted_from_json, wanted_to_json
 
 MOST = 4  # followers at one time
 _LOOK_EVERY = 0.5  # seconds between looks for workers that have come up
-_BEGIN_WITHIN = 1.0  # seconds: one that hangs keeps nobody from following the others
+_BEGIN_WITHIN = 5.0  # seconds: one that hangs keeps nobody from following the others
 _LONGEST_LINE = 1024 * 1024  # octets
 _TELLS = b"\n"  # what a worker answers
 

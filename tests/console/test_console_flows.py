@@ -135,7 +135,7 @@ def runs_scripts(page: Page) -> bool:
 
 
 def violations_of(page: Page) -> list[str]:
-    page.wait_for_load_state()
+    page.wait_for_load_state()  # a script has said by then that it runs
     return violations(page, scripts=runs_scripts(page))
 
 

@@ -4,19 +4,18 @@ The provider is on localhost and the console on 127.0.0.1, which to a browser ar
 """
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from relayd.policy.console.roles import Role
+from tests.support.browsers import IN_A_BROWSER, a_browser, a_context
 from tests.support.clock import START
 from tests.support.console import Console, a_console
 from tests.support.oidc_provider import OidcProvider, answer, settings_for
 
-CHROMIUM = shutil.which("chromium")
 SECRET = "a secret of the proxy"
 PROXY = """
 [console.proxy]
@@ -25,11 +24,7 @@ networks = ["127.0.0.1"]
 secret_file = "proxy-secret"
 """
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium"),
-    pytest.mark.timeout(120),
-]
+pytestmark = IN_A_BROWSER
 
 
 @pytest.fixture(scope="module")
@@ -50,22 +45,20 @@ def console(tmp_path: Path, provider: OidcProvider) -> Iterator[Console]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with a_browser() as browser:
         yield browser
-        browser.close()
 
 
 def opened(
     browser: Browser, console: Console, *, scripts: bool = True, headers: Mapping[str, str] = {}
 ) -> Page:
-    context = browser.new_context(
-        base_url=f"http://127.0.0.1:{console.port}",
+    context = a_context(
+        browser,
+        console.port,
         java_script_enabled=scripts,
         ignore_https_errors=True,
         extra_http_headers=dict(headers),
     )
-    context.set_default_timeout(15_000)
     return context.new_page()
 
 

@@ -57,7 +57,6 @@ def test_the_mode_is_switched_and_put_back(
         expect(banner).to_contain_text("use_remote_smtp: false → true")
         expect(banner).to_contain_text("daemon: runs with it now")
         assert mode() == "true"
-        page.wait_for_load_state()  # until then there may be no style
         assert not violations(page, scripts=scripts)
         page.goto("/messages")
         banner.get_by_role("button", name="Put back").click()

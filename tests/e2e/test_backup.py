@@ -61,4 +61,5 @@ def test_a_live_backup_restored_is_a_consistent_queue(tmp_path: Path) -> None:
         for message in up.messages:
             number = int(message.rcpts[0].partition("<u")[2].partition("@")[0])
             assert without_trace(message.content) == content(number).encode()
-        assert not list((after / "copy" / "queue.db.content").iterdir())
+        left = after / "copy" / "queue.db.content"
+        eventually(lambda: not list(left.iterdir()), "files go after the commit")

@@ -1,5 +1,6 @@
 """`relayd top` on a running relay: in a pipe, and on a terminal until ^C."""
 
+import codecs
 import os
 import pty
 import re
@@ -43,11 +44,11 @@ def test_a_screen_is_drawn_until_somebody_ends_it(tmp_path: Path) -> None:
             command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
         ) as process:
             os.close(theirs)
-            seen = ""
+            seen, decoder = "", codecs.getincrementaldecoder("utf-8")()
 
             def shows(what: str) -> bool:
                 nonlocal seen
-                seen += os.read(ours, 65536).decode()
+                seen += decoder.decode(os.read(ours, 65536))
                 plain = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", seen)
                 return re.search(what, plain) is not None
 

@@ -366,7 +366,8 @@ def test_a_flood_to_one_return_path_is_refused(relay: Relay) -> None:
         replies = list(pool.map(lambda _: relay.bring(path, AUTOREPLY)[0], range(200)))
     assert {code: replies.count(code) for code in set(replies)} == {250: 3, 450: 197}
     relay.relayed("behind@x.test")
-    assert len(relay.copies("app@app.test")) <= before + 3
+    eventually(lambda: len(relay.copies("app@app.test")) >= before + 3, "handed on")
+    assert len(relay.copies("app@app.test")) == before + 3
     assert relay.daemon.events("return_path_spent")
 
 
@@ -379,7 +380,7 @@ def test_the_sender_learns_no_token(relay: Relay) -> None:
     assert path.encode() in report
     assert relay.bring(path, report)[0] == 250
     eventually(lambda: len(relay.copies("app@app.test")) > before, "handed on")
-    copy = relay.copies("app@app.test")[-1]
+    [copy] = relay.copies("app@app.test")[before:]
     assert path.partition("@")[0].encode() not in copy.content
     assert b"for <" not in copy.content
 
@@ -426,8 +427,9 @@ def test_a_complaint_to_the_address_for_all_finds_its_recipient(relay: Relay) ->
     path = relay.return_path(address)
     enclosed = f"Return-Path: <{path}>\r\nFrom: <app@app.test>".encode()
     complaint = COMPLAINT.replace(b"From: <app@app.test>", enclosed)
+    before = len(relay.copies("app@app.test"))
     assert relay.bring("fbl@relay.test", complaint, "feedback@y.test")[0] == 250
-    eventually(lambda: relay.copies("app@app.test"), "handed on")
+    eventually(lambda: len(relay.copies("app@app.test")) > before, "handed on")
     kinds = [entry["event"] for entry in relay.history(queue_id, address)]
     assert kinds == ["received", "relayed", "complained"]
     assert relay.logged(queue_id, address, "complained")["feedback_type"] == "abuse"

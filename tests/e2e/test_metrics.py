@@ -23,7 +23,7 @@ from relayd.store.memory.tables import Tables
 from relayd.store.memory.view import MemoryView
 from tests.support.clock import START
 from tests.support.daemon import ROOT, Daemon, SmarthostThread, a_daemon, a_smarthost, eventually
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_open
 from tests.support.scraping import Page, get, read_page, scrape
 
 RULES = ROOT / "etc" / "prometheus" / "relayd.rules.yml"
@@ -91,6 +91,11 @@ def test_counters_are_the_lines_of_the_status_log(daemon: Daemon) -> None:
         series = scrape(port_of(daemon)).by_labels("relayd_events_total")
         return {(dict(labels)["event"],): value for labels, value in series.items() if value}
 
+    def all_told() -> bool:
+        told, ends = lines_of(daemon, "event"), Counter(row.status.value for row in daemon.rows())
+        return all(told[end,] == number for end, number in ends.items())
+
+    eventually(all_told, "the log is written a moment after the commit")
     eventually(lambda: counted() == lines_of(daemon, "event"), "every line is counted")
     page = scrape(port_of(daemon))
     outcomes = {
@@ -158,16 +163,11 @@ def test_the_address_follows_a_reload(daemon: Daemon) -> None:
     daemon.signal(signal.SIGHUP)
     eventually(lambda: daemon.events("reloaded"), "reloaded")
     assert scrape(new).value("relayd_workers") >= 2
-    eventually(lambda: is_free(old), "the old address is free")
+    eventually(lambda: not is_open(old), "the old address is free")
     daemon.write(more="")
     daemon.signal(signal.SIGHUP)
     eventually(lambda: len(daemon.events("reloaded")) == 2, "reloaded")
-    eventually(lambda: is_free(new), "nobody listens")
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) != 0
+    eventually(lambda: not is_open(new), "nobody listens")
 
 
 def test_an_address_in_use_is_said_at_the_start(tmp_path: Path, smarthost: SmarthostThread) -> None:

@@ -202,8 +202,11 @@ def test_the_head_of_a_request_comes_soon() -> None:
         pytest.param(GET % b"/metrics", id="reads-no-answer"),
     ],
 )
-async def test_nobody_is_kept_waiting_by_others(world: World, sent: bytes) -> None:
+async def test_nobody_is_kept_waiting_by_others(
+    world: World, sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """All places are taken, and each that ends is taken again: a newcomer gets in all the same."""
+    monkeypatch.setattr(server, "_HEAD_WITHIN", 20)  # nobody gets in because another one's is over
     world.answer_is_long()
     others = [await connected(world.port, sent) for _ in range(100)]
     for _ in range(5):
@@ -214,12 +217,15 @@ async def test_nobody_is_kept_waiting_by_others(world: World, sent: bytes) -> No
         each.close()
 
 
-async def test_who_waits_for_a_slow_queue_makes_room(world: World) -> None:
+async def test_who_waits_for_a_slow_queue_makes_room(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A large queue takes seconds to count: those who ask meanwhile do not pile up."""
+    monkeypatch.setattr(server, "_HEAD_WITHIN", 20)
     may_go_on = threading.Event()
 
     def wait() -> QueueView:
-        may_go_on.wait(10)
+        may_go_on.wait(60)
         return MemoryView(Tables())
 
     world.open_view = wait

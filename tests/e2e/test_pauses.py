@@ -158,7 +158,7 @@ def test_a_pause_holds_over_a_restart(relay: Daemon, smarthost: SmarthostThread)
 
 
 def test_a_pause_ends_by_itself(relay: Daemon, smarthost: SmarthostThread) -> None:
-    relayd(relay, "pause", "all", "--for", "1s")
+    relayd(relay, "pause", "all", "--for", "3s")
     relay.send("soon@x.test")
     assert "soon@x.test" not in smarthost.rcpts
     arrives(smarthost, "soon@x.test")

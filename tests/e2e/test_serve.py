@@ -31,7 +31,7 @@ from tests.support.daemon import (
     without_trace,
 )
 from tests.support.pointers import without_pointers
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_open
 from tests.support.scripted_server import HANG
 
 SCRIPT = {
@@ -304,7 +304,9 @@ def test_an_operator_holds_releases_and_drops(daemon: Daemon) -> None:
     becomes(daemon, "busy@x.test", "deferred")
     act("drop", "--reason", "not needed")
     assert row_of(daemon, "busy@x.test").status is Status.DROPPED
-    eventually(lambda: _of(daemon, "busy@x.test")[-1]["event"] == "dropped", "dropped in the log")
+    eventually(  # each worker writes its own lines
+        lambda: "dropped" in {line["event"] for line in _of(daemon, "busy@x.test")}, "in the log"
+    )
     acts = {
         line["event"]: line.get("by")
         for line in _of(daemon, "busy@x.test")
@@ -520,8 +522,7 @@ def test_a_slow_client_keeps_no_attempts_going_after_sigterm(tmp_path: Path) -> 
             client.docmd(f"RCPT TO:<{number}@x.test>")
             assert client.docmd("DATA")[0] == 354
         daemon.signal(signal.SIGTERM)
-        eventually(lambda: daemon.events("stopping"), "it stops")
-        time.sleep(0.3)  # the worker hears of it after the log
+        eventually(lambda: not is_open(daemon.port), "it stops")
         for client in clients:
             client.send(b"Subject: slow\r\n\r\n.\r\n")
             assert client.getreply()[0] == 250
@@ -566,7 +567,7 @@ def test_a_stop_ends_in_time_whoever_stalls(tmp_path: Path, *, reloaded: bool) -
 def test_mail_waits_for_a_smarthost_that_is_down(tmp_path: Path) -> None:
     port = free_port()
     with a_daemon(tmp_path, port) as daemon:
-        for number in range(20):
+        for number in range(5):
             daemon.send(f"u{number}@x.test")
         eventually(lambda: daemon.events("destination_down"), "down")
         eventually(lambda: "deferred" in daemon.statuses().values(), "deferred")

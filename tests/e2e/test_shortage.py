@@ -246,6 +246,7 @@ DOMAINS = 1200
 USUAL_LIMIT = ("sh", "-c", 'ulimit -n 1024; exec "$@"', "sh")  # without systemd
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.usefixtures("unmeasured")
 def test_more_new_domains_than_descriptors(tmp_path: Path) -> None:
     """Each has a mail host of its own, whose connection would stay for ten seconds; and clients are served."""
@@ -269,13 +270,13 @@ def test_more_new_domains_than_descriptors(tmp_path: Path) -> None:
             waits.append(time.monotonic() - began)
             return len(internet.host.messages) == DOMAINS
 
-        eventually(is_done, "all domains have their mail", within=50)
+        eventually(is_done, "all domains have their mail", within=120)
         eventually(lambda: set(daemon.statuses().values()) == {"sent"}, "all is on record")
         assert {row.attempts for row in daemon.rows()} == {1}
         assert internet.host.most_open <= 384
         assert internet.host.connections == DOMAINS
         assert 384 < most < 1000
-        assert sorted(waits)[len(waits) // 2] < 1
+        assert sorted(waits)[len(waits) // 2] < 5, "nobody is kept out until others have gone"
         assert not daemon.events("resources_short")
         assert not daemon.events("accept_paused")
         assert "Traceback" not in daemon.log.read_text()

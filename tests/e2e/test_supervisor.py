@@ -17,7 +17,7 @@ import pytest
 
 from tests.support import relayd_process
 from tests.support.daemon import PASS_SOCKET
-from tests.support.ports import free_port
+from tests.support.ports import free_port, is_open
 from tests.support.supervised import settings_of
 
 ROOT = Path(__file__).parents[2]
@@ -145,7 +145,7 @@ def runs(pid: int) -> bool:
     """Tell whether it still runs; orphans may stay zombies where nobody adopts them."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has just gone
         return False
 
 
@@ -250,7 +250,7 @@ def test_a_hopeless_start_ends_with_the_workers_exit_status(
 def test_the_watchdog_hears_nothing_while_a_worker_hangs(daemon: Daemon) -> None:
     """A worker whose loop hangs is noticed, killed and replaced (F-35)."""
     daemon.extra = {"WATCHDOG_USEC": "100000"}
-    daemon.write(timeouts={"alive": 0.3, "silence": 1.5})
+    daemon.write(timeouts={"alive": 0.3, "silence": 5.0})
     daemon.up()
     daemon.note("WATCHDOG=1")
     hanging = daemon.worker("2")
@@ -288,14 +288,6 @@ def test_broken_settings_are_reported_and_the_old_ones_stay(daemon: Daemon) -> N
     assert daemon.pids() == pids
 
 
-def is_refused(port: int) -> bool:
-    try:
-        socket.create_connection(("127.0.0.1", port)).close()
-    except ConnectionRefusedError:
-        return True
-    return False
-
-
 def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon) -> None:
     """Sessions under the old settings go on, new ones get the new settings (F-24)."""
     gone, added = daemon.port, free_port()
@@ -316,7 +308,7 @@ def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon
         assert about["pipes"] == 0
         assert ask(client) | {"seen": []} == before
         eventually(lambda: len(daemon.pids()) == 3, "the idle old worker stayed")
-        eventually(lambda: is_refused(gone), "the other one listens where it did")
+        eventually(lambda: not is_open(gone), "the other one listens where it did")
     eventually(lambda: not daemon.pids() & old, "an old worker stayed")
     with socket.socket(socket.AF_UNIX) as local:
         local.connect(str(kept))

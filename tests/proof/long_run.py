@@ -111,7 +111,7 @@ def _sample(loaded: LoadedRelay, found: Found) -> None:
         try:
             octets += int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * _PAGE
             descriptors += len(os.listdir(f"/proc/{pid}/fd"))  # noqa: PTH208 -- names alone
-        except FileNotFoundError:  # it ended meanwhile
+        except (FileNotFoundError, ProcessLookupError):  # it ended meanwhile
             return
     found.octets.append(octets)
     found.descriptors.append(descriptors)

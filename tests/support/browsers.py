@@ -28,6 +28,8 @@ IN_A_BROWSER = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium"),
     pytest.mark.timeout(120),
 ]
+_PATIENCE = 15_000  # milliseconds for what the page is to show; a quiet machine needs a few hundred
+expect.set_options(timeout=_PATIENCE)  # that of a context is not for these
 _AUDIT = """async () => (await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}))
     .violations.map(each => each.id + ": " + each.nodes.map(node => node.html).join(" | "))"""
 
@@ -46,7 +48,7 @@ def a_context(browser: Browser, port: int, *, token: str = "", **how: Any) -> Br
     """A browser of its own before the console on that port; with a token, an account is logged in."""
     url = f"http://127.0.0.1:{port}"
     context = browser.new_context(base_url=url, **how)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(_PATIENCE)
     if token:
         context.add_cookies([{"name": "relayd", "value": token, "url": url}])
     return context
@@ -67,8 +69,9 @@ def fill_login(page: Page, name: str, password: str) -> None:
 def violations(page: Page, *, scripts: bool = True) -> list[str]:
     """What keeps people from reading the page: of WCAG as far as `axe` is there, and what is wider than the screen.
 
-    Where the page runs no scripts, `axe` would wait for ever.
+    Where the page runs no scripts, `axe` would wait for ever. Before it is loaded it may have no style.
     """
+    page.wait_for_load_state()
     found: list[str] = []
     if scripts and AXE is not None:
         page.evaluate(AXE.read_text())

@@ -327,7 +327,7 @@ def _wait_for(
 def _is_alive(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has just gone
         return False
     return state != "Z"
 

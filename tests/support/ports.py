@@ -28,3 +28,9 @@ def free_port() -> int:
                 continue
         return port
     raise AssertionError("the ports have no end")
+
+
+def is_open(port: int) -> bool:
+    """Tell whether somebody listens there now."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
