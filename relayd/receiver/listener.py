@@ -74,7 +74,7 @@ class Receiver:
 
     async def hand_over(self, *, within: float) -> None:
         """Accept no more, and wait while the clients there are go on as they like."""
-        self._accept_no_more()
+        self.accept_no_more()
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()
@@ -87,13 +87,14 @@ class Receiver:
         for session in tuple(self._sessions):
             session.stop()
 
-    def _accept_no_more(self) -> None:
+    def accept_no_more(self) -> None:
+        """Close the listeners; those who are here stay."""
         self._acceptor.stop()
         self._share.close()
 
     async def stop(self, *, within: float) -> None:
         """Accept no more, let messages on their way in finish, abort what is left after `within` seconds."""
-        self._accept_no_more()
+        self.accept_no_more()
         self.hurry()
         try:
             async with asyncio.timeout(within):

@@ -64,6 +64,10 @@ class Leaving:
         port, others = port_of(address), [other for each in self._sets for other in each.addresses]
         return address in others or (bool(port) and port in map(port_of, others))
 
+    def take_clients(self) -> bool:
+        """Tell whether some may still take a client, to whom the settings before apply."""
+        return any(worker.ready and not worker.let_go for worker in self.workers)
+
     def make_room(self) -> bool:
         """Tell whether another set may come up; if not, see that one may soon."""
         if len(self._sets) < AT_ONCE:

@@ -24,7 +24,7 @@ import structlog
 
 from relayd import kernel
 from relayd.errors import ConfigError, RelaydError, is_shortage
-from relayd.worker.supervision import READY, RELOAD, UPGRADING
+from relayd.worker.supervision import LET_GO, READY, RELOAD, UPGRADING
 
 CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 HAND_OVER = signal.SIGUSR1  # accept no more, give the mail to others, let the clients finish
@@ -45,6 +45,7 @@ class Worker:
     deadline: float  # when it is killed; each heartbeat moves it, until the worker is retired
     ready: bool = False
     retired: bool = False
+    let_go: bool = False  # it takes no more clients
     asks: bool = False  # for a reload; the reader clears this
     upgrades: bool = False  # it brings the queue up to date; the reader clears this
 
@@ -64,6 +65,7 @@ class Worker:
             self.deadline = now + timeout
         self.asks = self.asks or RELOAD in beats
         self.upgrades = self.upgrades or UPGRADING in beats
+        self.let_go = self.let_go or LET_GO in beats
         reports = READY in beats and not self.ready
         self.ready = self.ready or reports
         return reports

@@ -79,6 +79,7 @@ class Supervisor:
         self._current = Generation(settings, lock, timeouts=timeouts)
         self._next: Generation | None = None  # coming up in a reload
         self._next_deadline = 0.0
+        self._done_by: float | None = None  # when a reload is said to be done at the latest
         self._leaving = Leaving()
         self._announced = False
         self._wanted = WantedReload()  # for a reload
@@ -276,8 +277,14 @@ class Supervisor:
         elif not self._announced:
             if self._current.ready:
                 self._announce("started")
-        elif self._next is not None:
+        else:
+            self._advance_reload(now)
+
+    def _advance_reload(self, now: float) -> None:
+        if self._next is not None:
             self._watch_next(self._next, now)
+        elif self._done_by is not None:
+            self._watch_leaving(self._done_by, now)
         elif self._wanted:
             if self._wanted.is_due(now) and self._leaving.make_room():
                 self._begin_reload(now)
@@ -365,21 +372,28 @@ class Supervisor:
             configure(coming.settings.log)
             self._fixing = False
             tell_of(self._current.settings, unused=self._addresses.unused(self._current.settings))
-            self._replace(leaving, "reloaded", now)
-            self._pending.answer(coming.settings)
+            self._replace(leaving, now)
+            self._done_by = now + self._timeouts.let_go
         elif late or coming.exit_code is not None:
             self._next = None
             self._fix_at = now + FIX_LATER
             log.error("reload_refused", error=NOT_STARTED)
-            self._replace(coming, "settings_kept", now)
+            self._replace(coming, now)
+            self._announce("settings_kept")
             self._pending.answer(self._current.settings, [f"{NOT_STARTED}; the log says why"])
 
-    def _replace(self, leaving: Generation, event: str, now: float) -> None:
+    def _watch_leaving(self, done_by: float, now: float) -> None:
+        """A reload is done when who comes now meets its settings."""
+        if not self._leaving.take_clients() or now >= done_by:
+            self._done_by = None
+            self._announce("reloaded")
+            self._pending.answer(self._current.settings)
+
+    def _replace(self, leaving: Generation, now: float) -> None:
         """Let go of a generation and of all that only it needed; its workers drain meanwhile."""
         self._retire(leaving, now, for_others=True)
         self._addresses.close(but=self._current.settings)
         self._release_lock(leaving)
-        self._announce(event)
 
     def _stop(self, exit_code: int, now: float) -> None:
         self._stopping = True

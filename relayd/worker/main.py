@@ -7,8 +7,9 @@ import asyncio
 import gc
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -34,7 +35,7 @@ from relayd.policy.delivery import route
 from relayd.policy.delivery.shares import slots_of
 from relayd.policy.pausing import Pausing
 from relayd.policy.seldom import Seldom
-from relayd.policy.stopping import HAND_OVER_WITHIN, StopTimes, stop_times
+from relayd.policy.stopping import HAND_OVER_WITHIN, stop_times
 from relayd.ports.membership import Cluster
 from relayd.ports.queue import QueueStore
 from relayd.ports.view import QueueView
@@ -269,7 +270,7 @@ async def _serve(
         answering.cancel()  # it ends what it has in hand; the next question is for others
         intake.stop_waiting()
         showing.cancel()  # others answer now, and the address may be wanted elsewhere
-        await _end(stopping, receiver, scheduler, stop_times(settings.limits.stop_within))
+        await _end(stopping, receiver, scheduler, settings.limits.stop_within, supervision.let_go)
         wakeups.close()
         outward.sites.close()
         if outward.policies is not None:
@@ -352,9 +353,19 @@ class _Stopping:
 
 
 async def _end(
-    stopping: _Stopping, receiver: Receiver, scheduler: Scheduler, times: StopTimes
+    stopping: _Stopping,
+    receiver: Receiver,
+    scheduler: Scheduler,
+    stop_within: timedelta,
+    let_go: Callable[[], None],
 ) -> None:
-    """Let sessions and deliveries end: in a reload at their leisure, then within the times of a stop."""
+    """Let sessions and deliveries end: in a reload at their leisure, then within the times of a stop.
+
+    `let_go` says that no more clients are taken.
+    """
+    times = stop_times(stop_within)
+    receiver.accept_no_more()
+    let_go()
     if stopping.hands_over.is_set():
         async with asyncio.TaskGroup() as meanwhile:
             leisure = meanwhile.create_task(_hand_over(receiver, scheduler), name="hand-over")

@@ -1,7 +1,7 @@
 """The line between a worker and its supervisor.
 
-Out go READY, a beat each second while the loop turns, and RELOAD; before all that UPGRADING, while the queue of an
-older relayd is brought up to date. In comes one line of JSON for each
+Out go READY, a beat each second while the loop turns, RELOAD, and LET_GO when the worker leaves and takes no more clients; before
+all that UPGRADING, while the queue of an older relayd is brought up to date. In comes one line of JSON for each
 RELOAD, when the new settings are in force or are not going to be.
 """
 
@@ -13,7 +13,7 @@ from contextlib import suppress
 from relayd.control.protocol import Message, decode
 from relayd.errors import RelaydError
 
-READY, BEAT, RELOAD, UPGRADING = b"R", b".", b"L", b"U"
+READY, BEAT, RELOAD, UPGRADING, LET_GO = b"R", b".", b"L", b"U", b"G"
 
 _EVERY = 1.0  # seconds between heartbeats; `Timeouts.silence` is many of them
 _CHUNK = 64 * 1024  # octets of a read: as much as a pipe holds
@@ -28,7 +28,7 @@ class Supervision:
         self._parent_pid = parent_pid
         self._turn = asyncio.Lock()
         self._next: asyncio.Task[bytes] | None = None  # gets the answer to what is asked next
-        self._unsaid = BEAT
+        self._unsaid = b""
 
     def close(self) -> None:
         self._socket.close()
@@ -36,6 +36,10 @@ class Supervision:
     def ready(self) -> None:
         """Say that the worker is; with the next beat, when that cannot be said now."""
         self._say(READY)
+
+    def let_go(self) -> None:
+        """Say that it takes no more clients; with the next beat, when that cannot be said now."""
+        self._say(LET_GO)
 
     async def beat(self, stopping: asyncio.Event) -> None:
         """Tell the supervisor that the loop turns; set `stopping` when it is gone."""
@@ -52,10 +56,11 @@ class Supervision:
         The supervisor is slow, or gone, which the next look at the parent tells; or the system has
         no room.
         """
-        self._unsaid = READY if READY in (word, self._unsaid) else BEAT
+        if word not in self._unsaid:
+            self._unsaid += word
         with suppress(OSError):
             self._socket.send(self._unsaid)
-            self._unsaid = BEAT
+            self._unsaid = b""
 
     async def reload(self) -> Message:
         """Have the settings read again; return the answer. Raises RelaydError when none will come.

@@ -315,6 +315,28 @@ def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon
         assert ask(local)["fqdn"] == "new.test"
 
 
+def test_who_comes_after_a_reload_meets_the_new_settings(daemon: Daemon) -> None:
+    """No worker of the old ones takes a client once the reload is said to be done."""
+    daemon.up()
+    for number in range(3):
+        daemon.write(fqdn=f"new{number}.test")
+        daemon.send(signal.SIGHUP)
+        daemon.note("RELOADING=1")
+        daemon.note("READY=1")
+        assert {ask_new(daemon)["fqdn"] for _ in range(10)} == {f"new{number}.test"}
+
+
+def test_a_worker_that_never_lets_go_does_not_keep_a_reload_from_its_end(daemon: Daemon) -> None:
+    daemon.write(fqdn="stubborn.test", timeouts={"let_go": 0.2, "drain": 0.5})
+    daemon.up()
+    daemon.write(fqdn="new.test", timeouts={"let_go": 0.2, "drain": 0.5})
+    daemon.send(signal.SIGHUP)
+    daemon.note("RELOADING=1")
+    daemon.note("READY=1")
+    assert daemon.event("reloaded")
+    eventually(lambda: daemon.event("worker_killed"), "it is killed in the end")
+
+
 @pytest.mark.parametrize(
     "fault",
     [

@@ -150,21 +150,29 @@ class StandIn:
         self.listening = [each for _, each in inherited.listeners] + [inherited.control]
         self.clients: list[socket.socket] = []
         self.seen: list[str] = []
+        self.has_let_go = False
 
     def work(self) -> int:
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(number, lambda number, _: self.seen.append(signal.Signals(number).name))
         os.write(self.inherited.heartbeat, b"R")
         while self.clients or not self.leaving:
-            if self.leaving:
-                while self.listening:
-                    self.listening.pop().close()
+            self.let_go()
             for each in select.select([*self.listening, *self.clients], [], [], 0.05)[0]:
                 self.serve(each)
             if self.mood != "quiet":
                 with suppress(BrokenPipeError):  # the supervisor was killed
                     os.write(self.inherited.heartbeat, b".")
         return 0
+
+    def let_go(self) -> None:
+        """Take no more clients, if it is to leave."""
+        if self.leaving and not self.has_let_go:
+            while self.listening:
+                self.listening.pop().close()
+            with suppress(BrokenPipeError):
+                os.write(self.inherited.heartbeat, b"G")
+            self.has_let_go = True
 
     @property
     def leaving(self) -> bool:
@@ -185,8 +193,9 @@ class StandIn:
         os.write(self.inherited.heartbeat, b"L")
         answer = b""
         while not answer.endswith(b"\n"):
-            select.select([self.inherited.heartbeat], [], [])
-            answer += os.read(self.inherited.heartbeat, 10_000)
+            self.let_go()
+            if select.select([self.inherited.heartbeat], [], [], 0.05)[0]:
+                answer += os.read(self.inherited.heartbeat, 10_000)
         return answer
 
     def about(self) -> dict[str, Any]:

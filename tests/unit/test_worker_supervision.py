@@ -11,7 +11,7 @@ import pytest
 from relayd.control.protocol import BadMessage
 from relayd.errors import RelaydError
 from relayd.worker import supervision as supervision_module
-from relayd.worker.supervision import BEAT, READY, RELOAD, Supervision
+from relayd.worker.supervision import BEAT, LET_GO, READY, RELOAD, Supervision
 
 
 @pytest.fixture
@@ -35,6 +35,8 @@ async def test_questions_are_asked_one_by_one(line: tuple[Supervision, socket.so
     supervision, theirs = line
     supervision.ready()
     assert theirs.recv(100) == READY
+    supervision.let_go()
+    assert theirs.recv(100) == LET_GO
     first = asyncio.ensure_future(supervision.reload())
     assert await ask(theirs, b'{"ok":') == RELOAD
     second = asyncio.ensure_future(supervision.reload())
