@@ -51,7 +51,7 @@ from relayd.ports.view import Metric
 from relayd.trace.wanted import Wanted, wanted_to_json
 
 TIMEOUT = 60.0  # seconds; the server gives up on a slow client much earlier
-RELOAD_TIMEOUT = 140.0  # one may be under way; each has 30 s, and may wait 35 s for room, and 10 s for an address
+RELOAD_TIMEOUT = 145.0  # one may be under way; each has 30 s, and may wait 35 s for room, 10 s for an address, and 2 s for the old workers
 _CHUNK = 256 * 1024
 
 

@@ -27,7 +27,7 @@ class Lines(Protocol):
 
 
 Follows = Callable[[Wanted, Callable[[], None]], Lines]
-"""What the verb `trace` answers. The second argument is called once all workers tell. Raises RelaydError."""
+"""What the verb `trace` answers. The second argument is called once all workers tell, or when who follows leaves before that. Raises RelaydError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

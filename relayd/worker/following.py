@@ -37,7 +37,7 @@ class Following:
         self._name = name
 
     def follow(self, wanted: Wanted, begun: Callable[[], None]) -> "Followed":
-        """Return what all workers tell; `begun` is called when all do that are there.
+        """Return what all workers tell; `begun` is called when all do that are there, or the follower leaves.
 
         Raises RelaydError when too many follow.
         """
@@ -120,11 +120,13 @@ class Followed:
     async def _hear_all(self, others: asyncio.TaskGroup) -> None:
         """Ask each worker that is there, and each that comes up."""
         answers = self._ask_new(others)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_BEGIN_WITHIN):
-                for answered in answers:
-                    await answered.wait()
-        self._begun()
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_BEGIN_WITHIN):
+                    for answered in answers:
+                        await answered.wait()
+        finally:
+            self._begun()  # who leaves before has followed those that tell
         while True:
             await asyncio.sleep(_LOOK_EVERY)
             self._ask_new(others)

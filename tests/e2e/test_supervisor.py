@@ -317,9 +317,10 @@ def test_a_reload_brings_new_workers_and_lets_the_old_ones_finish(daemon: Daemon
 
 def test_who_comes_after_a_reload_meets_the_new_settings(daemon: Daemon) -> None:
     """No worker of the old ones takes a client once the reload is said to be done."""
+    daemon.write(timeouts={"let_go": 10})
     daemon.up()
     for number in range(3):
-        daemon.write(fqdn=f"new{number}.test")
+        daemon.write(fqdn=f"new{number}.test", timeouts={"let_go": 10})
         daemon.send(signal.SIGHUP)
         daemon.note("RELOADING=1")
         daemon.note("READY=1")
