@@ -33,6 +33,7 @@ _LEASED = (
     "SELECT r.address FROM recipient r JOIN slot s ON s.id = r.slot JOIN worker w ON w.number = s.worker"
     " WHERE r.state = 'queued' AND w.name = ?"
 )
+_LOCKED_FOR = 3000  # milliseconds; the others' transactions take a few
 _BATCH = 4
 _GOES_ON = 20  # messages
 
@@ -122,6 +123,12 @@ def _stop_a_worker(loaded: LoadedRelay, chance: random.Random) -> int:
     loaded.flow.clear()
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(worker, signal.SIGSTOP)
+    while _is_locked(
+        loaded
+    ):  # it was in a transaction; its supervisor would kill it, and free the others
+        os.kill(worker, signal.SIGCONT)
+        eventually(lambda: not _is_locked(loaded), "it has ended its transaction")
+        os.kill(worker, signal.SIGSTOP)
     waiting = _leased(loaded, worker)
     for clock in ("real", "boot", "monotonic"):
         loaded.shared[clock] += _LEASE
@@ -144,6 +151,18 @@ def _leased(loaded: LoadedRelay, worker: int) -> set[str]:
     with closing(apsw.Connection(str(loaded.relay.queue), flags=apsw.SQLITE_OPEN_READONLY)) as db:
         db.set_busy_timeout(10_000)
         return {str(address) for (address,) in db.execute(_LEASED, (name,))}
+
+
+def _is_locked(loaded: LoadedRelay) -> bool:
+    """Tell whether nobody can write to the queue: whoever is stopped inside a transaction keeps its lock."""
+    with closing(apsw.Connection(str(loaded.relay.queue), flags=apsw.SQLITE_OPEN_READWRITE)) as db:
+        db.set_busy_timeout(_LOCKED_FOR)
+        try:
+            db.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            return True
+        db.execute("ROLLBACK")
+        return False
 
 
 def control(place: Path, fault: str, *, seed: int = 1) -> Found:
