@@ -106,20 +106,20 @@ def _make(change: Change, loaded: LoadedRelay, chance: random.Random) -> int:
             shared["boot"] += int(hours * _HOUR)
             loaded.relay.signal_all(signal.SIGCONT)
         case Change.STOPPED:
-            duplicates = _stop_a_worker(loaded, chance)
+            duplicates = _stop_a_worker(loaded)
     before = loaded.load.acked()
     eventually(lambda: loaded.load.acked() > before + _GOES_ON, "mail goes on", within=30)
     return duplicates
 
 
-def _stop_a_worker(loaded: LoadedRelay, chance: random.Random) -> int:
+def _stop_a_worker(loaded: LoadedRelay) -> int:
     """Stop it, and its supervisor, which would kill it; let another one take over, and then let it go on.
 
     What it was sending may come twice.
     """
     assert loaded.relay.process is not None
-    supervisor, worker = loaded.relay.process.pid, chance.choice(loaded.workers())
-    eventually(lambda: len(_leased(loaded, worker)) > _IN_HAND, "mail is in its hands", within=30)
+    supervisor = loaded.relay.process.pid
+    worker = eventually(lambda: _laden(loaded), "mail is in its hands", within=30)
     loaded.flow.clear()
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(worker, signal.SIGSTOP)
@@ -141,6 +141,11 @@ def _stop_a_worker(loaded: LoadedRelay, chance: random.Random) -> int:
     os.kill(supervisor, signal.SIGCONT)
     loaded.flow.set()
     return _CONNECTIONS
+
+
+def _laden(loaded: LoadedRelay) -> int:
+    """Return a worker that has mail waiting in its hands, 0 so far: who has the clients has nearly all of it."""
+    return next((each for each in loaded.workers() if len(_leased(loaded, each)) > _IN_HAND), 0)
 
 
 def _leased(loaded: LoadedRelay, worker: int) -> set[str]:
