@@ -73,8 +73,7 @@ class Receiver:
         self._tell(len(self._admission))
 
     async def hand_over(self, *, within: float) -> None:
-        """Accept no more, and wait while the clients there are go on as they like."""
-        self.accept_no_more()
+        """When no more are accepted: wait while the clients there are go on as they like."""
         try:
             async with asyncio.timeout(within):
                 await self._idle.wait()

@@ -33,9 +33,7 @@ class Timeouts:
     alive: float = 10.0  # systemd is told that all is well while heartbeats are younger
     silence: float = 20.0  # a worker that is silent for longer is killed
     switch: float = 30.0  # for a new generation to become ready
-    let_go: float = (
-        2.0  # for workers of earlier settings to take no more clients, before a reload is done
-    )
+    let_go: float = 2.0  # in a reload, for the workers before to take no more clients
     drain: float | None = None  # for a retired worker to end; None: what its settings give it
 
 

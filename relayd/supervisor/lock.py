@@ -102,5 +102,5 @@ def _lives(owner: str) -> bool:
     except ProcessLookupError:
         return False
     except (ValueError, OverflowError, PermissionError):
-        return True
+        pass
     return True

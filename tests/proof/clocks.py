@@ -123,9 +123,8 @@ def _stop_a_worker(loaded: LoadedRelay) -> int:
     loaded.flow.clear()
     os.kill(supervisor, signal.SIGSTOP)
     os.kill(worker, signal.SIGSTOP)
-    while _is_locked(
-        loaded
-    ):  # it was in a transaction; its supervisor would kill it, and free the others
+    while _is_locked(loaded):
+        # It was in a transaction. Its supervisor would kill it, and free the others.
         os.kill(worker, signal.SIGCONT)
         eventually(lambda: not _is_locked(loaded), "it has ended its transaction")
         os.kill(worker, signal.SIGSTOP)

@@ -80,6 +80,14 @@ format = "json"
 """
 
 
+def runs(pid: int) -> bool:
+    """Tell whether it still runs; orphans may stay zombies where nobody adopts them."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):  # it has just gone
+        return False
+
+
 def eventually(condition: Callable[[], T], what: str, *, within: float = CEILING) -> T:
     """Return the first true answer of `condition`."""
     end = time.monotonic() + within

@@ -31,7 +31,7 @@ from typing import Any
 
 from relayd.ports.view import Query, RecipientRow
 from relayd.store import open_view
-from tests.support.daemon import CEILING, PASS_SOCKET, ROOT, eventually
+from tests.support.daemon import CEILING, PASS_SOCKET, ROOT, eventually, runs
 from tests.support.other_users import User
 from tests.support.ports import free_port
 from tests.support.relayd_process import in_a_script
@@ -259,7 +259,7 @@ def systemctl(folder: str, verb: str) -> None:
     """What systemd does for the one unit."""
     log, pid = Path(folder) / "daemon.log", Path(folder) / "daemon.pid"
     if verb == "reload-or-restart":
-        is_there = pid.exists() and _is_alive(int(pid.read_text()))
+        is_there = pid.exists() and runs(int(pid.read_text()))
         verb = "reload" if is_there else "start"
     match verb:
         case "start":
@@ -293,7 +293,7 @@ def systemctl(folder: str, verb: str) -> None:
             pid.unlink()
             os.kill(number, signal.SIGTERM)
             end = time.monotonic() + CEILING
-            while _is_alive(number) and time.monotonic() < end:
+            while runs(number) and time.monotonic() < end:
                 time.sleep(0.02)
         case _:
             raise AssertionError(verb)
@@ -304,7 +304,7 @@ def systemctl_socket(folder: str, words: Sequence[str]) -> None:
     active, pid = Path(folder) / "socket.active", Path(folder) / "daemon.pid"
     match words[0]:
         case "enable":
-            if pid.exists() and _is_alive(int(pid.read_text())):
+            if pid.exists() and runs(int(pid.read_text())):
                 raise SystemExit("Socket service relayd.service already active, refusing.")
             active.touch()
         case "disable":
@@ -322,14 +322,6 @@ def _wait_for(
         return any(json.loads(line)["event"] == event for line in lines if line[:1] == b"{")
 
     eventually(is_there, f"{event} in {log}")
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):  # it has just gone
-        return False
-    return state != "Z"
 
 
 def _has(output: str, prints: Sequence[str]) -> bool:
