@@ -13,7 +13,7 @@ from tests.support.daemon import Daemon, SmarthostThread, a_smarthost, eventuall
 from tests.support.ports import free_port
 
 CROWD = 1200  # sources; a worker has 1000 places
-SOON = 5.0  # seconds in which a good client is served (A-01): the crowd stays for minutes, and how soon is for benchmarks/crowd
+SOON = 1.0  # seconds in which a good client is served (A-01)
 _MORE = """\
 [[listen]]
 address = "127.0.0.1:{public}"

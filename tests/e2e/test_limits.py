@@ -54,8 +54,8 @@ def test_the_rate_of_the_settings_holds_over_all_workers(tmp_path: Path, seconds
         assert relay.run("resume", "all").status == 0
         count = 20 * seconds
         eventually(lambda: len(smarthost.messages) >= count, "all are sent", within=100)
-        for begin, end in zip(server.taken, server.taken[44:], strict=False):
-            assert end - begin >= 1.8, "on the way they may come a little closer"
+        for begin, end in zip(server.taken, server.taken[22:], strict=False):
+            assert end - begin >= 0.9, "on the way they may come a little closer"
         assert server.taken[-1] - server.taken[0] < seconds * 1.3
         assert not server.refused
 
@@ -100,7 +100,7 @@ def test_a_server_that_says_too_fast_is_given_less(tmp_path: Path) -> None:
         eventually(lambda: len(server.taken) >= 60, "all are taken", within=90)
         eventually(lambda: set(relay.statuses().values()) == {"relayed"}, "relayed", within=30)
         first = server.refused[0]
-        later = [at for at in server.refused if at > first + 3]  # those under way are over
+        later = [at for at in server.refused if at > first + 1]
         assert len(later) <= 4, "hardly anything is tried in vain"
         [told] = relay.events("slowed_down")
         assert told["destination"] == "smarthost"

@@ -224,8 +224,7 @@ def test_machines_are_upgraded_one_by_one_while_mail_flows(
     await_more(clients)
 
     replace(two, newer)
-    told = one.run_as(newer, "store", "migrate")  # or a worker has, which tries when it may
-    assert told.out.endswith((f": {CONTRACT} (contract) applied\n", "nothing to do\n"))
+    assert one.run_as(newer, "store", "migrate").out.endswith(f": {CONTRACT} (contract) applied\n")
     assert steps(one, newer)[CONTRACT] is None
     await_more(clients)
     for each in clients:

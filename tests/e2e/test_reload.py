@@ -128,7 +128,7 @@ def test_an_address_comes_back_though_workers_that_leave_have_it_yet(
 
             with socket.create_server(("127.0.0.1", new := free_port())):
                 listen_at(new)
-                refused = eventually(lambda: daemon.events("reload_refused"), "refused")
+                refused = eventually(lambda: daemon.events("reload_refused"), "refused", within=5)
             assert "another program listens there" in refused[0]["error"]
 
 
@@ -151,7 +151,7 @@ def test_a_listener_that_is_taken_away_refuses_though_a_client_lingers(
             daemon.write(more="")
             daemon.signal(signal.SIGHUP)
             eventually(lambda: daemon.events("reloaded"), "reloaded")
-            eventually(lambda: not is_open(port), "nobody listens")
+            eventually(lambda: not is_open(port), "nobody listens", within=5)
             if again:
                 daemon.write(more=other)
                 daemon.signal(signal.SIGHUP)

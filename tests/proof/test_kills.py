@@ -65,7 +65,7 @@ def test_nor_in_other_modes(tmp_path: Path, mode: Mode, names: Sequence[str]) ->
     found = kills.kill_often(tmp_path, kills=len(names), mode=mode, points=some)
     assert not found.wrong
     assert found.kills.total() == len(names)
-    assert found.acked > 0
+    assert found.acked > 20
 
 
 def test_a_fault_that_was_put_in_is_found(tmp_path: Path) -> None:

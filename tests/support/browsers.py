@@ -1,6 +1,6 @@
 """Chromium for tests of pages, and what `axe` says of a page.
 
-`axe` finds what WCAG 2.2 AA forbids, as far as a program can. It runs by `evaluate`: the page's policy stops
+`axe` finds what WCAG 2.2 AA forbids, as far as a program can, and what is bad practice. It runs by `evaluate`: the page's policy stops
 scripts that are not ours.
 """
 
@@ -30,7 +30,7 @@ IN_A_BROWSER = [
 ]
 _PATIENCE = 15_000  # milliseconds for what the page is to show; a quiet machine needs a few hundred
 expect.set_options(timeout=_PATIENCE)  # that of a context is not for these
-_AUDIT = """async () => (await axe.run({runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]}))
+_AUDIT = """async () => (await axe.run())
     .violations.map(each => each.id + ": " + each.nodes.map(node => node.html).join(" | "))"""
 
 
@@ -67,7 +67,7 @@ def fill_login(page: Page, name: str, password: str) -> None:
 
 
 def violations(page: Page, *, scripts: bool = True) -> list[str]:
-    """What keeps people from reading the page: of WCAG as far as `axe` is there, and what is wider than the screen.
+    """What keeps people from reading the page: what `axe` finds where it is there, and what is wider than the screen.
 
     Where the page runs no scripts, `axe` would wait for ever. Before it is loaded it may have no style.
     """
